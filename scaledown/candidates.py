@@ -94,6 +94,8 @@ class Pool:
     looked_at: datetime
     by_name: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Load balancers that no plan of this pool covers and that have nodes by name, with the names: whose those are nobody can tell."""
+    network: frozenset[str] | None = None
+    """Servers whose network the provider's monitoring measures; None where it could not be asked."""
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,9 @@ def probe_sums(run: Run, names: Iterable[str]) -> Mapping[str, ProbeSum]:
             answers, slowest, median_low, median_high, p95_low, p95_high = row[9:]
             found[series] = ProbeSum(
                 int(looks),
-                *(int(count or 0) for count in (failed, slow, unknown)),
+                int(failed or 0),
+                int(slow or 0),
+                int(unknown or 0),
                 since,
                 until,
                 failed_since,

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from portal.cloud.types import BalancerStatus
 from portal.frozen import replace
 from portal.runs.types import HaltRank
-from scaledown import looks, wording
+from scaledown import looks, network, wording
+from scaledown.network import Quiet
 from scaledown.progress import DrainWay, NodeState, NodeWay, ServerWay
 from scaledown.put_backs import put_backs
 from scaledown.turn import AT_ONCE_S, LOOK_S, Turn
@@ -178,6 +179,9 @@ def _judge_drain(turn: Turn, way: ServerWay) -> bool:
         return _drained(
             turn, way, Grade.MEASURED, f"no open connection in {drain.zeros} looks running ({drain.source})"
         )
+    quiet = _quiet(turn, way, drain, drain.seen_at)
+    if quiet is not None and quiet.is_quiet and looks.accepts(turn.plan, Grade.INFERRED):
+        return _drained(turn, way, Grade.INFERRED, quiet.evidence)
     limit_at = drain.limit_at or turn.after(turn.plan.drain_limit_s)
     if turn.now >= limit_at and not drain.zeros:
         return _at_drain_limit(turn, way)  # one that is being counted empty is not asked about
@@ -189,7 +193,10 @@ def _judge_drain(turn: Turn, way: ServerWay) -> bool:
         words, until = wording.not_counted_yet(way.name), None
     elif drain.connections is None:
         problem = drain.problem or "nothing counts them here"
-        words, until = wording.drain_unknown(way.name, problem, left_s), limit_at
+        words, until = (
+            wording.drain_unknown(way.name, problem, left_s, "" if quiet is None else quiet.says),
+            limit_at,
+        )
     elif drain.connections == 0 and drain.zeros == 0:
         words, until = (
             wording.drain_minimum(way.name, max(0.0, until_minimum_s)),
@@ -215,6 +222,15 @@ def _judge_drain(turn: Turn, way: ServerWay) -> bool:
     turn.wait("drain", words, look_again_s=look)
     turn.change(until=until)
     return True
+
+
+def _quiet(turn: Turn, way: ServerWay, drain: DrainWay, seen_at: datetime) -> Quiet | None:
+    """Return what its network says, where nobody has counted its connections: a count is stronger, whatever it says."""
+    if drain.lowest is not None or drain.connections is not None:
+        return None
+    from_at = seen_at + timedelta(seconds=looks.drain_minimum_s(turn.plan, turn.observation, way))
+    seen = turn.observation.network.get(way.server_id)
+    return network.judged(seen, begun_at=drain.begun_at, from_at=from_at, now=turn.now)
 
 
 def _likely_zero(drain: DrainWay, limit_at: datetime) -> datetime | None:
@@ -287,7 +303,9 @@ def _at_drain_limit(turn: Turn, way: ServerWay) -> bool:
     patience_s = PATIENCE_S
     if plan.window_end is not None:  # nobody's answer is waited for beyond the window (`machine.window_end`)
         patience_s = min(PATIENCE_S, max(0.0, (plan.window_end - turn.now).total_seconds()))
-    words = wording.limit_reached(way.name, drain.connections, plan.drain_limit_s, patience_s)
+    quiet = None if drain.seen_at is None else _quiet(turn, way, drain, drain.seen_at)
+    beside = "" if quiet is None else quiet.says
+    words = wording.limit_reached(way.name, drain.connections, plan.drain_limit_s, patience_s, beside)
     if drain.asked_person_at is None:
         way = turn.update(way, drain=replace(drain, asked_person_at=turn.now))
     turn.tell(way, words, turn.after(patience_s))

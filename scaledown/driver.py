@@ -39,7 +39,7 @@ from portal.errors import ProviderFailed, Refused, TryLater
 from portal.frozen import replace
 from portal.runs.types import Action, Decision, Outcome, OutcomeKind, RunStatus, RunView
 from portal.statements import Statements
-from scaledown import machine, outcomes
+from scaledown import machine, network, outcomes
 from scaledown.canonical import PLANS_KEPT, frozen_plan
 from scaledown.needs import needs_of
 from scaledown.peak import VITAL_EVERY_S
@@ -53,6 +53,7 @@ from scaledown.types import (
     Grade,
     ImageSeen,
     Needs,
+    NetworkSeen,
     NodeSeen,
     Observation,
     People,
@@ -75,6 +76,8 @@ GROWTH = "scaledown.growth"
 """What is approved when a run grows again."""
 OF_RUN, OF_SERVER, KEEP_UNTIL = "steady_run", "steady_server", "steady_keep_until"
 """Metadata of what a run makes at the provider: by these it is found again when an answer is lost."""
+NETWORK_EVERY_S, NETWORK_READ_S = 30.0, 3.0
+"""How often figures of the network are read, and the longest that it may take: a look that sees the pool waits for it."""
 READ_S = 6.0
 """The longest that one read may take, so that two in a row fit into an observation."""
 FEW_COUNTS = 4
@@ -120,6 +123,7 @@ class _Look:
     missing: set[str] = field(default_factory=set)
     servers: dict[str, ServerSeen] = field(default_factory=dict)
     counts: dict[str, CountSeen] = field(default_factory=dict)
+    network: dict[str, NetworkSeen] = field(default_factory=dict)
     direct: dict[str, bool | None] = field(default_factory=dict)
     probes: list[ProbeSeen] = field(default_factory=list)
     search: AddressSearch | None = None
@@ -156,6 +160,7 @@ class ScaledownKind:
         self.answers = answers
         self.monotonic = monotonic
         self._progress: dict[str, tuple[Progress, Mapping[str, Any]]] = {}
+        self._network: dict[tuple[str, str], tuple[float, NetworkSeen]] = {}
 
     def plan_of(self, view: RunView) -> PlanData:
         """Return the run's plan."""
@@ -205,6 +210,7 @@ class ScaledownKind:
             missing_balancers=frozenset(look.missing),
             servers=look.servers,
             counts=look.counts,
+            network=look.network,
             direct=look.direct,
             probes=tuple(sorted(look.probes, key=lambda probe: probe.name)),
             search=look.search,
@@ -233,6 +239,8 @@ class ScaledownKind:
         for server_id in needs.servers:
             name = planned[server_id].name if server_id == needs.search else None
             yield self._server(cloud, server_id, look, clock, volumes_of=name)
+        for server_id, begun_at in needs.network.items():
+            yield self._traffic(cloud, view.ref, server_id, begun_at, look, clock)
         for server_id in needs.direct:
             yield self._direct(planned[server_id], networks, look)
         if needs.search is not None:
@@ -296,6 +304,28 @@ class ScaledownKind:
         if seen is not None and not seen.is_deleted:
             look.problems.extend(problems)  # one that is gone has none
         look.servers[server_id] = server_seen(server_id, seen, volumes, at)
+
+    async def _traffic(
+        self,
+        cloud: Cloud,
+        run_ref: str,
+        server_id: str,
+        begun_at: datetime,
+        look: _Look,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Read what a draining server carries; figures come by the minute, so what was read lately is not read again."""
+        kept = self._network.get((run_ref, server_id))
+        if kept is None or not 0 <= self.monotonic() - kept[0] < NETWORK_EVERY_S:
+            at, problems = clock(), list[str]()
+            begins = begun_at - timedelta(seconds=network.BEFORE_S)
+            read = cloud.network_rates(server_id, begins=begins, ends=at)
+            _, rates = await read_or_say("The provider's monitoring", read, problems, limit_s=NETWORK_READ_S)
+            seen = NetworkSeen(server_id, rates or (), at, " ".join(problems), NETWORK_EVERY_S)
+            if len(self._network) >= PLANS_KEPT:
+                self._network.clear()
+            kept = self._network[run_ref, server_id] = (self.monotonic(), seen)
+        look.network[server_id] = kept[1]
 
     async def _counts(
         self,

@@ -182,7 +182,7 @@ AT_LIMITS = (
 )
 GRADES = (
     (Grade.MEASURED.value, "Only a count of this very server. Anything weaker asks a person."),
-    (Grade.INFERRED.value, "Also what the load balancer's totals suggest."),
+    (Grade.INFERRED.value, "Also what the provider's monitoring shows: the server's network has gone quiet."),
     (Grade.TIMED.value, "Also a waiting time, where nothing can be counted."),
 )
 

@@ -25,6 +25,7 @@ def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) 
     """Return what must be read for the next decision: no more than it can use."""
     servers: dict[str, None] = {}
     counts: dict[str, None] = {}
+    network: dict[str, datetime] = {}
     search: str | None = None
     if progress.preflight_due:
         servers |= dict.fromkeys(s.server_id for s in (*plan.servers, *plan.remaining))
@@ -47,6 +48,8 @@ def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) 
             servers[way.anew.server_id] = None
         if way.phase in {Phase.DRAINING, Phase.REMOVING}:
             counts[way.server_id] = None
+        if _is_uncounted(plan, way) and way.drain is not None:
+            network[way.server_id] = way.drain.begun_at
     if people.doubt is not None:
         servers[str(people.doubt.action.args["server_id"])] = None
     if progress.in_flight is None and _may_end_one(progress, people):
@@ -62,6 +65,7 @@ def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) 
         balancers=plan.balancer_ids,
         servers=tuple(servers),
         counts=tuple(server_id for server_id in counts if server_id in counted),
+        network=network,
         direct=(*_due_for_answer(plan, progress, counted, now), *_starting(progress)),
         probes=_probes_due(plan, progress, now),
         search=search,
@@ -71,6 +75,14 @@ def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) 
         answers=_answers_wanted(progress),
         our_images=_looks_for_images(plan, progress, people, now),
     )
+
+
+def _is_uncounted(plan: PlanData, way: ServerWay) -> bool:
+    """Whether a server drains that takes no new connections and of which nobody has counted the open ones."""
+    drain = way.drain
+    if way.phase is not Phase.DRAINING or way.put_back is not None or drain is None or drain.seen_at is None:
+        return False
+    return drain.lowest is None and (plan.count_kind is None or drain.problem is not None)
 
 
 def _in_pool(plan: PlanData, progress: Progress) -> list[str]:

@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from accounts.clouds import credentials_of
 from portal.cloud.connect import look_once
+from portal.cloud.guarded import read_or_say
 from portal.cloud.protocol import Cloud
 from portal.cloud.together import together
 from portal.cloud.types import BalancerRef, Server
@@ -33,6 +34,8 @@ LOOK_DEADLINE_S = 25.0
 """Total time for one look: a person waits for it."""
 SHORT_LOOK_S = 6.0
 """Total time for the look at one server: who protects it may be in a hurry, and needs no answer for it."""
+MONITORING_S = 5.0
+"""How long the provider's monitoring may take to say what it measures."""
 _AT_ONCE = 6
 RELOOK_S = 5.0
 MOST_SHOWN = 100
@@ -63,9 +66,15 @@ async def look(cloud: Cloud, balancer_ids: Sequence[str], at: datetime) -> Pool:
         async with few:
             return await cloud.attached_volumes(server.id)
 
-    held, attached = await together(
+    async def network() -> frozenset[str] | None:
+        """Which evidence there will be is worth knowing; without it the plan is as good."""
+        could, measured = await read_or_say("", cloud.network_measured(), [], limit_s=MONITORING_S)
+        return measured if could else None
+
+    held, attached, measured = await together(
         cloud.addresses_everywhere(most=MOST_SHOWN),
         together(*(volumes(server) for server in of_pool)),
+        network(),
     )
     unlisted: set[str] = set()
     if held is None:
@@ -94,6 +103,7 @@ async def look(cloud: Cloud, balancer_ids: Sequence[str], at: datetime) -> Pool:
         volumes={server.id: volume for server, volume in zip(of_pool, attached, strict=True)},
         looked_at=at,
         by_name={name: tuple(sorted(names)) for name, names in by_name.items()},
+        network=measured,
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from portal.cloud.types import BalancerStatus
-from scaledown import images, looks
+from scaledown import images, looks, network
 from scaledown.ahead import AHEAD, EventShown, Near, is_carried, nearness, needed_for, needs
 from scaledown.answers import LONGEST_BEFORE_S, SHORTEST_BEFORE_S, compares
 from scaledown.candidates import Candidates, Choice, Excluded, HeldAgainst, Known, Member, Pool, candidates
@@ -437,20 +437,42 @@ def _at_limit(at_limit: AtLimit) -> str:
     }[at_limit]
 
 
-def _evidence_warnings(plan: PlanData, pool: Pool) -> Iterable[Warned]:
-    if plan.count_kind is None or any(server.count_url is None for server in plan.servers):
-        accepted = plan.accepted_grade is Grade.TIMED
-        yield Warned(
+def _timed(plan: PlanData, pool: Pool) -> Warned:
+    """Say by what a drain ends where no status URL tells of connections."""
+    limit = _duration(plan.drain_limit_s)
+    name = "Name a status URL of the servers (nginx stub_status, Apache server-status)"
+    is_measured = pool.network is not None and {one.server_id for one in plan.servers} <= pool.network
+    if not is_measured:
+        return Warned(
             "evidence_timed",
-            "No status URL tells how many connections a server has, so each drain is only timed: "
-            f"it ends {_duration(plan.drain_limit_s)} after it began"
+            f"No status URL tells how many connections a server has, so each drain is only timed: it ends {limit} after it began"
             + (
                 "."
-                if accepted
-                else ", and a person is asked, since this plan accepts measured evidence only."
+                if plan.accepted_grade is Grade.TIMED
+                else ", and a person is asked, since this plan accepts no evidence as weak as that."
             ),
-            "Name a status URL of the servers (nginx stub_status, Apache server-status).",
+            f"{name}.",
         )
+    if looks.accepts(plan, Grade.INFERRED):
+        return Warned(
+            "evidence_inferred",
+            "No status URL tells how many connections a server has; the provider's monitoring measures its network. A drain ends "
+            f"once that carries next to nothing of what it did before, in {network.FEWEST_QUIET} figures running, or {limit} after "
+            f"it began{'' if plan.accepted_grade is Grade.TIMED else ', when a person is asked'}. Connections on which nothing is "
+            "sent do not show.",
+            f"{name}: a count is stronger.",
+        )
+    return Warned(
+        "evidence_timed",
+        f"No status URL tells how many connections a server has, so a person is asked {limit} after each drain began: this plan "
+        "accepts a count only. The provider's monitoring measures the network of the servers, and what it shows is told then.",
+        f"{name}, or let what is worked out from the network suffice.",
+    )
+
+
+def _evidence_warnings(plan: PlanData, pool: Pool) -> Iterable[Warned]:
+    if plan.count_kind is None or any(server.count_url is None for server in plan.servers):
+        yield _timed(plan, pool)
     else:
         yield Warned(
             "evidence_measured",
@@ -693,8 +715,8 @@ def _pace_warnings(plan: PlanData, choice: Choice, known: Known) -> Iterable[War
 def _stop_warnings(plan: PlanData, choice: Choice) -> Iterable[Warned]:
     if plan.stop_s:
         why = (
-            "Nothing here can show that a server out of the pool is idle: no status URL of the servers is known, and no "
-            "network figures are read. So each"
+            "Nothing here can show that a server out of the pool is idle: no status URL of the servers is known, and "
+            "figures of its network are too coarse for that. So each"
             if choice.stop_s is None
             else "Each server"
         )

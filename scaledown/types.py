@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 
-from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
+from portal.cloud.types import BalancerStatus, Condition, Interface, NodeStatus, NodeType
 from portal.runs.types import Command, Doubt, Halt, RunStatus
 
 PLAN_FORMAT = 7
@@ -393,6 +393,20 @@ class CountSeen:
 
 
 @dataclass(frozen=True)
+class NetworkSeen:
+    """What the interfaces of one server carried, as the provider's monitoring has it; none: nothing measures them.
+
+    `problem` is why it could not be read, else "". `slack_s`: how long ago that may have been read.
+    """
+
+    server_id: str
+    interfaces: tuple[Interface, ...]
+    observed_at: datetime
+    problem: str = ""
+    slack_s: float = 60.0
+
+
+@dataclass(frozen=True)
 class ProbeSeen:
     """One probe of the site. `ok` None: could not be looked at."""
 
@@ -455,6 +469,8 @@ class Observation:
     """Balancers that the provider says are gone."""
     servers: Mapping[str, ServerSeen] = field(default_factory=dict)
     counts: Mapping[str, CountSeen] = field(default_factory=dict)
+    network: Mapping[str, NetworkSeen] = field(default_factory=dict)
+    """What draining servers carry whose connections nobody counts."""
     direct: Mapping[str, bool | None] = field(default_factory=dict)
     """Server id → answered directly within 30 s; only where a balancer has no health monitor."""
     probes: tuple[ProbeSeen, ...] = ()
@@ -520,6 +536,8 @@ class Needs:
     balancers: tuple[str, ...]
     servers: tuple[str, ...] = ()
     counts: tuple[str, ...] = ()
+    network: Mapping[str, datetime] = field(default_factory=dict)
+    """Servers whose network is looked at, each with when its drain began."""
     direct: tuple[str, ...] = ()
     probes: bool = False
     search: str | None = None

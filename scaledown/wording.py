@@ -386,9 +386,10 @@ def not_counted_yet(name: str) -> Words:
     )
 
 
-def drain_unknown(name: str, problem: str, limit_s: float) -> Words:
+def drain_unknown(name: str, problem: str, limit_s: float, beside: str = "") -> Words:
+    """`beside`: a sentence of what else is known, or ""."""
     return Words(
-        f"{name}: how many connections are open is not known ({problem}). The drain limit is in {seconds(limit_s)}.",
+        f"{name}: how many connections are open is not known ({problem}). The drain limit is in {seconds(limit_s)}.{beside and f' {beside}'}",
         f"We are taking {name} out of service. We wait at most {seconds(limit_s)}, "
         "since nothing tells us how many connections are open.",
     )
@@ -404,10 +405,12 @@ def drained(name: str, evidence: str, *, is_counted: bool) -> Words:
     )
 
 
-def limit_reached(name: str, open_now: int | None, limit_s: float, patience_s: float) -> Words:
+def limit_reached(
+    name: str, open_now: int | None, limit_s: float, patience_s: float, beside: str = ""
+) -> Words:
     what = "how many connections are open is not known" if open_now is None else f"{count_of(open_now)} open"
     return Words(
-        f"{name} was not removed: {what} after {seconds(limit_s)} of draining. Wait longer, put it back, or go on "
+        f"{name} was not removed: {what} after {seconds(limit_s)} of draining.{beside and f' {beside}'} Wait longer, put it back, or go on "
         f"and cut them. Without an answer it is put back in {seconds(patience_s)}.",
         f"Paused for safety: {name} still finishes its connections. Nothing is cut unless a person says so.",
     )

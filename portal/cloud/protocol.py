@@ -13,6 +13,7 @@ that a worker that was frozen between its check and its call does no harm when i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Protocol
 
 from portal.cloud.types import (
@@ -24,6 +25,7 @@ from portal.cloud.types import (
     Done,
     FeedEntry,
     Image,
+    Interface,
     NodeSpec,
     Server,
     ServerSpec,
@@ -85,6 +87,16 @@ class Cloud(Protocol):
 
     async def balancer_stats(self, balancer_id: str) -> BalancerStats | None:
         """Return the balancer's figures; None where it gives none now (422 while it applies a change)."""
+        ...
+
+    async def network_measured(self) -> frozenset[str]:
+        """Return the ids of the servers whose network the provider's monitoring measures."""
+        ...
+
+    async def network_rates(
+        self, server_id: str, *, begins: datetime, ends: datetime
+    ) -> tuple[Interface, ...]:
+        """Return what each measured interface of a server carried between two moments; none where nothing measures it."""
         ...
 
     async def set_condition(

@@ -20,6 +20,7 @@ from portal.cloud import rackspace_faults as faults
 from portal.cloud.rackspace_answers import RateLimit, Session, Unreadable
 from portal.cloud.rackspace_faults import Fault
 from portal.cloud.rackspace_monitoring import Monitoring
+from portal.cloud.rackspace_network import NetworkFigures
 from portal.cloud.rackspace_wire import (
     BALANCERS,
     SERVERS,
@@ -44,6 +45,7 @@ from portal.cloud.types import (
     Done,
     FeedEntry,
     Image,
+    Interface,
     Node,
     NodeSpec,
     NodeType,
@@ -89,6 +91,7 @@ class RackspaceCloud:
         self.call_deadline_s: float = self._wire.options.call_deadline_s
         self.is_rehearsal = is_rehearsal
         self.monitoring = Monitoring(self._wire)
+        self._network = NetworkFigures(self.monitoring)
 
     def __repr__(self) -> str:
         return f"RackspaceCloud({self.identity!r}, is_rehearsal={self.is_rehearsal})"
@@ -173,6 +176,18 @@ class RackspaceCloud:
         if answer.status in {404, 410, 422}:
             return None
         return self._wire.understood(answer, answers.parse_stats)
+
+    # --- reads: monitoring ---
+
+    async def network_measured(self) -> frozenset[str]:
+        """Return the ids of the servers of which the monitoring's agent measures an interface."""
+        return await self._network.measured()
+
+    async def network_rates(
+        self, server_id: str, *, begins: datetime, ends: datetime
+    ) -> tuple[Interface, ...]:
+        """Return what each measured interface of a server carried, in and out together."""
+        return await self._network.rates(server_id, begins=begins, ends=ends)
 
     async def _balancer_pages(
         self, params: Mapping[str, str], region: str | None = None

@@ -245,6 +245,24 @@ class Plot:
 
 
 @dataclass(frozen=True)
+class NetworkRate:
+    """What an interface carried between two moments, in and out together."""
+
+    begins: datetime
+    ends: datetime
+    bytes_per_s: float
+
+
+@dataclass(frozen=True)
+class Interface:
+    """One network interface of a server, measured every `period_s` seconds. `rates` are in order of time."""
+
+    name: str
+    period_s: int
+    rates: tuple[NetworkRate, ...]
+
+
+@dataclass(frozen=True)
 class Done:
     """A change that the provider accepted. `detail` says what it answered (an id, a status)."""
 

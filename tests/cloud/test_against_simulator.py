@@ -28,6 +28,8 @@ from portal.simulator.entities import DOCUMENTED_RATE_LIMITS
 from portal.simulator.faults import Fault
 from portal.simulator.transport import SimulatorTransport
 from portal.simulator.world import World
+from scaledown import network
+from scaledown.types import NetworkSeen
 from tests.cloud.fake import FAST, SOON
 
 START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -391,6 +393,33 @@ def test_a_user_who_may_only_read_is_refused_a_change_without_a_loop_of_log_ins(
         return caught.value.code
 
     assert run(act, username="watcher", key="watcher-api-key") == "forbidden"
+
+
+def test_the_network_of_a_drained_server_goes_quiet_in_its_own_figures():
+    async def act(desk):
+        found = await discover(desk.cloud)
+        pool = found.pools[0]
+        member = pool.members[-1]
+        assert member.server.id in await desk.cloud.network_measured()
+        desk.clock.tick(900)
+        begun = START + timedelta(seconds=desk.clock.now())
+        await desk.cloud.set_condition(pool.balancer.id, member.node.id, Condition.DRAINING, not_after=SOON)
+
+        async def quiet(minutes):
+            desk.clock.tick(60 * minutes)
+            now = START + timedelta(seconds=desk.clock.now())
+            begins = begun - timedelta(seconds=network.BEFORE_S)
+            rates = await desk.cloud.network_rates(member.server.id, begins=begins, ends=now)
+            seen = NetworkSeen(member.server.id, rates, now)
+            return network.judged(seen, begun_at=begun, from_at=begun + timedelta(minutes=1), now=now)
+
+        return await quiet(2), await quiet(30)
+
+    early, late = run(act)
+    assert not early.is_quiet
+    assert early.before > network.LEAST_BEFORE
+    assert late.is_quiet
+    assert late.now <= network.QUIET_SHARE * late.before
 
 
 def test_discovery_shows_what_could_not_be_matched():

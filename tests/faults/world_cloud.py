@@ -184,6 +184,12 @@ class WorldCloud:
     async def balancer_stats(self, balancer_id):
         return None
 
+    async def network_measured(self):
+        return frozenset()
+
+    async def network_rates(self, server_id, *, begins, ends):
+        return ()
+
     # Writes
 
     async def _write(self, name, target, call, *args, not_after, gone_is_done=False, body_needed=False):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
+from portal.cloud.types import BalancerStatus, Condition, Interface, NodeStatus, NodeType
 from portal.runs.types import Command, Halt, Outcome, OutcomeKind, RunStatus
 from scaledown import machine, outcomes
 from scaledown.needs import needs_of
@@ -19,6 +19,7 @@ from scaledown.types import (
     Facts,
     Grade,
     ImageSeen,
+    NetworkSeen,
     NodeSeen,
     Observation,
     Order,
@@ -139,6 +140,7 @@ class Desk:
         }
         self.connections: dict[str, int | None] = {}
         self.requests: dict[str, int] = {}
+        self.network: dict[str, tuple[Interface, ...]] = {}
         self.probe_ok: bool | None = True
         self.images: dict[str, ImageSeen] = {}
         self.images_listed = True
@@ -201,6 +203,10 @@ class Desk:
                     None if self.connections.get(server_id, 0) is not None else "no answer",
                 )
                 for server_id in needs.counts
+            },
+            network={
+                server_id: NetworkSeen(server_id, self.network.get(server_id, ()), self.now)
+                for server_id in needs.network
             },
             direct=dict.fromkeys((*needs.direct, *needs.answers), self.answers_directly),
             made=dict(self.made) if needs.made and self.servers_listed else None,

@@ -22,6 +22,7 @@ from portal.cloud.types import (
     Condition,
     Done,
     Image,
+    Interface,
     Node,
     NodeStatus,
     Server,
@@ -50,6 +51,7 @@ class PaperCloud:
         self.withholds = False
         self.slow: set[str] = set()
         self.listed = ()
+        self.network = ()
 
     async def _met(self, name):
         if name in self.slow:
@@ -94,6 +96,11 @@ class PaperCloud:
         await self._met("attached_volumes")
         return ("vol-1",)
 
+    async def network_rates(self, server_id, *, begins, ends):
+        await self._met("network_rates")
+        self.calls.append(("network_rates", server_id, begins))
+        return self.network
+
     async def balancers_holding(self, address):
         await self._met(f"balancers_holding {address}")
         return (BalancerRef("99", "other", BalancerStatus.ACTIVE),) if address == "192.0.2.6" else ()
@@ -135,7 +142,7 @@ def view_of(desk: Desk, **changes) -> RunView:
     return replace(view, **changes)
 
 
-def kind_for(cloud, *, probe_ok=True, connections=0):
+def kind_for(cloud, *, probe_ok=True, connections=0, **options):
     async def probe(spec, at):
         return ProbeResult(spec.name, probe_ok, 200, 80.0, at)
 
@@ -145,7 +152,7 @@ def kind_for(cloud, *, probe_ok=True, connections=0):
     async def answers(url, networks):
         return True
 
-    return ScaledownKind(cloud=lambda view: cloud, probe=probe, count=count, answers=answers)
+    return ScaledownKind(cloud=lambda view: cloud, probe=probe, count=count, answers=answers, **options)
 
 
 def observe(desk, cloud, **options):
@@ -204,6 +211,52 @@ def test_a_read_that_takes_too_long_is_given_up_and_the_rest_is_kept(monkeypatch
     assert seen.servers == {}
     assert LB in seen.balancers
     assert "could not be read within" in seen.problems[0]
+
+
+def uncounted(cloud_of=PaperCloud):
+    plan = a_plan(count_kind=None)
+    bare, rest = (
+        tuple(replace(server, count_url=None) for server in some) for some in (plan.servers, plan.remaining)
+    )
+    plan = replace(plan, servers=bare, remaining=rest, ceiling_rps=None)
+    desk = Desk(plan).until_phase(Phase.DRAINING)
+    desk.until(lambda: desk.way().drain is not None and desk.way().drain.seen_at is not None)
+    return desk, cloud_of(desk)
+
+
+def test_the_network_of_a_server_that_drains_uncounted_is_read_now_and_then():
+    desk, cloud = uncounted()
+    cloud.network = (Interface("eth0", 60, ()),)
+    passed = [100.0]
+    kind = kind_for(cloud, monotonic=lambda: passed[0])
+
+    def looks():
+        return asyncio.run(kind.observe(view_of(desk, digest="uncounted"))).network["srv-6"]
+
+    first = looks()
+    assert (first.interfaces, first.problem) == (cloud.network, "")
+    [asked] = [call for call in cloud.calls if call[0] == "network_rates"]
+    assert asked[1:] == ("srv-6", desk.way().drain.begun_at - timedelta(minutes=15))
+    passed[0] += 29.0
+    assert looks() is first
+    passed[0] += 2.0
+    assert looks() is not first
+
+
+def test_monitoring_that_does_not_answer_leaves_the_rest_of_the_look_as_it_is(monkeypatch):
+    monkeypatch.setattr(driver, "NETWORK_READ_S", 0.05)
+    desk, cloud = uncounted()
+    cloud.slow.add("network_rates")
+    seen = asyncio.run(kind_for(cloud).observe(view_of(desk, digest="uncounted")))
+    assert seen.problems == ()
+    assert LB in seen.balancers
+    assert "The provider's monitoring could not be read within" in seen.network["srv-6"].problem
+
+
+def test_nobody_asks_for_the_network_of_a_server_whose_connections_are_counted():
+    desk = Desk().until_phase(Phase.DRAINING)
+    desk.until(lambda: desk.way().drain is not None and desk.way().drain.seen_at is not None)
+    assert observe(desk, PaperCloud(desk)).network == {}
 
 
 def test_a_balancer_that_the_provider_does_not_know_is_missing():

@@ -341,6 +341,10 @@ def test_a_lower_target_needs_a_written_reason_and_shows_the_risk():
     assert build_plan_data(reasoned, pool(), facts).remaining_reason == reasoned.target_reason
 
 
+MEASURED = frozenset(f"srv-{number:02}" for number in range(1, 7))
+"""All of whose network the provider's monitoring has figures."""
+
+
 @pytest.mark.parametrize(
     ("seen", "facts", "code"),
     [
@@ -348,6 +352,8 @@ def test_a_lower_target_needs_a_written_reason_and_shows_the_risk():
         (pool(balancers=(balancer([node(n) for n in range(1, 7)], session_persistence="HTTP_COOKIE"),)), known(), "session_persistence"),
         (pool(balancers=(balancer([node(n) for n in range(1, 7)], status=BalancerStatus.ERROR),)), known(), "balancer_not_active"),
         (pool(), known(count_kind=None), "evidence_timed"),
+        (pool(network=frozenset({"srv-06"})), known(count_kind=None), "evidence_timed"),
+        (pool(network=MEASURED), known(count_kind=None), "evidence_timed"),
         (pool(), known(count_kind=None), "load_unmeasured"),
         (pool(), known(count_kind="plain_number"), "load_unmeasured"),
         (pool(), known(), "evidence_measured"),
@@ -365,6 +371,24 @@ def test_each_warning_is_given_with_what_to_do(seen, facts, code):
     result = shown(a_pool=seen, facts=facts)
     assert code in codes(result)
     assert all(warning.says and warning.what_to_do for warning in result.warnings)
+
+
+@pytest.mark.parametrize(
+    ("grade", "measured", "code", "says"),
+    [
+        (Grade.MEASURED, MEASURED, "evidence_timed", "what it shows is told then"),
+        (Grade.INFERRED, MEASURED, "evidence_inferred", "when a person is asked"),
+        (Grade.TIMED, MEASURED, "evidence_inferred", "or 15 min after it began."),
+        (Grade.INFERRED, None, "evidence_timed", "accepts no evidence as weak as that"),
+        (Grade.INFERRED, frozenset({"srv-06"}), "evidence_timed", "a person is asked"),
+        (Grade.TIMED, frozenset(), "evidence_timed", "it ends 15 min after it began."),
+    ],
+)
+def test_the_preview_says_by_what_a_drain_ends_that_nothing_counts(grade, measured, code, says):
+    result = shown(replace(CHOICE, accepted_grade=grade), pool(network=measured), known(count_kind=None))
+    [told] = [warning for warning in result.warnings if warning.code.startswith("evidence_")]
+    assert told.code == code
+    assert says in told.says
 
 
 def test_too_few_candidates_are_told_with_each_server_named_once_and_each_sentence_ended_once():

@@ -58,6 +58,11 @@ class Cloud:
     async def balancers_holding(self, address):
         return (WEB, OTHER) if address == "10.0.0.6" else (WEB,)
 
+    async def network_measured(self):
+        if "unmonitored" in self.faults:
+            raise self.faults["unmonitored"]
+        return frozenset({"srv-06"})
+
     async def attached_volumes(self, server_id):
         return None if server_id == "srv-06" else ()
 
@@ -96,6 +101,12 @@ def test_nodes_by_name_elsewhere_are_kept_for_the_preview_to_warn_of():
     [told] = [one for one in warned if one.code == "nodes_by_name"]
     assert "failover (ORD:9) has nodes by name (web-06.example.com)" in told.says
     assert not told.blocks
+
+
+def test_whose_network_is_measured_is_known_and_monitoring_that_is_away_stops_no_plan():
+    assert asyncio.run(looking.look(Cloud(), ["71"], NOW)).network == frozenset({"srv-06"})
+    away = Cloud(unmonitored=ProviderFailed("There is no monitoring."))
+    assert asyncio.run(looking.look(away, ["71"], NOW)).network is None
 
 
 def test_where_more_balancers_are_than_can_be_read_each_address_is_searched():
