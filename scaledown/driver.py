@@ -92,6 +92,20 @@ CountWith = Callable[[CountSource, str, Callable[[], datetime]], Awaitable[Count
 AnswersWith = Callable[[str, tuple[str, ...]], Awaitable[bool | None]]
 
 
+def _hold_against_control(look: _Look) -> None:
+    """Call a search incomplete where it did not find a node that this very look shows."""
+    if look.search is None or look.control is None:
+        return
+    balancer_id, address, is_found = look.control
+    shown = look.balancers.get(balancer_id)
+    if is_found or shown is None or not any(node.address == address for node in shown.nodes):
+        return
+    look.problems.append(
+        f"The provider's search does not find {address} in load balancer {balancer_id}, which shows it."
+    )
+    look.search = replace(look.search, is_complete=False)
+
+
 def connected_cloud(view: RunView) -> Cloud:
     """Return the client for a run; in a rehearsal one that withholds every change."""
     credentials = view.facts["credentials"]
@@ -127,6 +141,8 @@ class _Look:
     direct: dict[str, bool | None] = field(default_factory=dict)
     probes: list[ProbeSeen] = field(default_factory=list)
     search: AddressSearch | None = None
+    control: tuple[str, str, bool] | None = None
+    """Balancer and address of a node that serves, and whether the search found it there."""
     listed: frozenset[str] | None = None
     images: dict[str, ImageSeen] = field(default_factory=dict)
     our_images: frozenset[str] | None = None
@@ -198,12 +214,13 @@ class ScaledownKind:
         look = _Look()
         networks: tuple[str, ...] = view.facts.get("networks", ())
         # Before the probes are on their way: who cannot be connected to is asked nothing.
-        reads = list(self._reads(view, plan, needs, networks, look, clock))
+        reads = list(self._reads(view, plan, progress, needs, networks, look, clock))
         probes = plan.probes if needs.probes else ()
         probing = asyncio.gather(*(self._probe(probe, networks, look, clock) for probe in probes))
         await asyncio.gather(
             probing, *reads, self._counts(plan, needs.counts, networks, look, clock, after=probing)
         )
+        _hold_against_control(look)
         return Observation(
             at=view.now,
             balancers=look.balancers,
@@ -227,6 +244,7 @@ class ScaledownKind:
         self,
         view: RunView,
         plan: PlanData,
+        progress: Progress,
         needs: Needs,
         networks: tuple[str, ...],
         look: _Look,
@@ -245,6 +263,7 @@ class ScaledownKind:
             yield self._direct(planned[server_id], networks, look)
         if needs.search is not None:
             yield self._search(cloud, planned[needs.search], look, clock)
+            yield self._control(cloud, progress, look)
         if needs.listed:
             yield self._listed(cloud, look)
         for server_id, place in needs.answers.items():
@@ -421,6 +440,18 @@ class ScaledownKind:
         complete = all(could and holding is not None for could, holding in searches)
         found = {balancer.id for _, holding in searches for balancer in holding or ()}
         look.search = AddressSearch(server.server_id, complete, tuple(sorted(found)), at)
+
+    async def _control(self, cloud: Cloud, progress: Progress, look: _Look) -> None:
+        """Search for what is known to be there: a search that does not find that proves nothing by what it does not find."""
+        serves = (node for server in progress.kept for node in server.nodes if not node.is_foreign)
+        control = next((node for node in serves if node.confirmed is NodeState.ENABLED), None)
+        if control is None:
+            return
+        could, holding = await self._guarded(
+            "The search for a server that serves", cloud.balancers_holding(control.address), look
+        )
+        is_found = could and any(balancer.id == control.balancer_id for balancer in holding or ())
+        look.control = (control.balancer_id, control.address, is_found)
 
     async def _listed(self, cloud: Cloud, look: _Look) -> None:
         could, servers = await self._guarded("The list of servers", cloud.list_servers(), look)

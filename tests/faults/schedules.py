@@ -130,6 +130,7 @@ FAULTS = [  # every row of the provider reference, section 9, that a scale-down 
     ("server.delete refuses", 1, None, 403, "Forbidden"),
     ("server.delete truncated", 1, None),
     ("lb.list truncated", 2, None),
+    ("lb.list empty_list", 2, None),
     ("server.list truncated", 2, None),
     ("volume.list truncated", 2, None),
     ("lb.show server_error", 1, None, 410),

@@ -225,6 +225,8 @@ class Recorder:
             if any(node.address == address for node in lb.nodes)
         )
         server = self.owner[address]
+        if server not in {one.server_id for one in self.plan.servers}:
+            return  # one that stays: whether the search finds what is there
         before = self.events[-1] if self.events else None
         if isinstance(before, history.Looked) and before.key == f"search:{server}":
             held += before.held_by  # one search asks for each address

@@ -101,6 +101,9 @@ REBUILT = when("verifying", hand("rebuild_server planned", 0))
 RESIZED = when("verifying", hand("resize_server planned", 0))
 FALSE_ZERO = when("draining", Event(0.0, "fault", "status.read false_zero", (3, None)))
 ELSEWHERE = when("held", hand("add_elsewhere planned", 0))
+FOUND_NOWHERE = when(
+    "held", hand("add_elsewhere planned", 0), Event(0.0, "fault", "lb.list empty_list", (100_000, None))
+)
 NOT_FOUND = when("deleting", Event(0.0, "fault", "server.show server_error", (1, None, 404)))
 MORE_TRAFFIC = [Event(0.0, "demand", "", (2.6,))]
 LONG_HOLD = {"hold_s": 70.0, "out": 1}
@@ -168,6 +171,7 @@ SCHEDULES = [
     (RENAMED, {}),
     (FALSE_ZERO, {}),
     (ELSEWHERE, {"plan": {"hold_s": 5.0}}),
+    (FOUND_NOWHERE, {"plan": {"hold_s": 5.0}}),
     (NOT_FOUND, {}),
     (MORE_TRAFFIC, {}),
     ([], {"plan": LONG_HOLD}),
@@ -352,10 +356,16 @@ def test_without_the_start_a_stopped_server_goes_back_into_the_pool(monkeypatch)
     assert broken_by(BACK_FROM_STOP, oracle.brings_back_only_what_runs, plan=STOPS)
 
 
+def test_without_its_control_a_search_that_finds_nothing_at_all_is_believed(monkeypatch):
+    monkeypatch.setattr("scaledown.driver._hold_against_control", lambda look: None)
+    found = broken_by(FOUND_NOWHERE, oracle.deletes_only_what_is_in_no_balancer, plan={"hold_s": 5.0})
+    assert found
+
+
 def test_without_its_time_a_server_that_is_only_being_rebooted_is_given_up(monkeypatch):
     monkeypatch.setattr(put_backs, "HOPELESS_S", -1.0)
     monkeypatch.setattr(put_backs, "_passes_by_itself", lambda seen: False)
-    assert broken_by(ABORTED_IN_A_REBOOT, oracle.says_gone_only_of_what_is_gone, plan=LONG_HOLD)
+    assert broken_by(ABORTED_IN_A_REBOOT, oracle.leaves_out_only_what_cannot_serve, plan=LONG_HOLD)
 
 
 def test_without_listening_a_server_that_serves_past_its_balancers_is_deleted(monkeypatch):

@@ -52,6 +52,7 @@ class PaperCloud:
         self.slow: set[str] = set()
         self.listed = ()
         self.network = ()
+        self.finds = True
 
     async def _met(self, name):
         if name in self.slow:
@@ -103,7 +104,10 @@ class PaperCloud:
 
     async def balancers_holding(self, address):
         await self._met(f"balancers_holding {address}")
-        return (BalancerRef("99", "other", BalancerStatus.ACTIVE),) if address == "192.0.2.6" else ()
+        if address == "192.0.2.6":
+            return (BalancerRef("99", "other", BalancerStatus.ACTIVE),)
+        is_there = any(node.address == address for node in (self.desk.nodes or {}).values())
+        return (BalancerRef(LB, "web", BalancerStatus.ACTIVE),) if is_there and self.finds else ()
 
     async def list_servers(self):
         await self._met("list_servers")
@@ -304,6 +308,22 @@ def test_a_search_of_which_a_part_failed_is_not_complete():
     cloud = PaperCloud(desk)
     cloud.raises["balancers_holding 10.0.0.6"] = TryLater("Busy.", after_s=1)
     assert not observe(desk, cloud).search.is_complete
+
+
+def test_a_search_that_does_not_find_what_is_there_proves_nothing():
+    desk = deleting_desk()
+    cloud = PaperCloud(desk)
+    cloud.finds = False
+    seen = observe(desk, cloud)
+    assert not seen.search.is_complete
+    assert "does not find 10.0.0.1 in load balancer" in seen.problems[0]
+
+
+def test_a_control_that_left_the_pool_meanwhile_proves_nothing_against_the_search():
+    desk = deleting_desk()
+    kept = next(node for node in desk.nodes.values() if node.address == "10.0.0.1")
+    del desk.nodes[kept.node_id]
+    assert observe(desk, PaperCloud(desk)).search.is_complete
 
 
 def test_volumes_that_could_not_be_read_are_unknown_and_not_none_attached():
