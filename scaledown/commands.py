@@ -46,6 +46,7 @@ RESTING = frozenset({RunStatus.PAUSED, RunStatus.HALTED})
 STATUSES: Mapping[str, frozenset[RunStatus]] = {
     "pause": frozenset({RunStatus.RUNNING}),
     "resume": RESTING,
+    "retry": frozenset({RunStatus.HALTED}),
     "go_on": LIVE,
     "wait": LIVE,
     "put_back": LIVE,
@@ -125,6 +126,8 @@ def tries(turn: Turn) -> list[tuple[str, dict[str, Any]]]:
     found: list[tuple[str, dict[str, Any]]] = []
     if turn.status in RESTING:
         found.append(("resume", {"confirm": True}))
+    if turn.status is RunStatus.HALTED and failed_step(turn.progress):
+        found.append(("retry", {"confirm": True}))
     if (way := at_limit(turn.progress)) is not None and way.drain is not None:
         found += [("go_on", {"connections": way.drain.connections}), ("wait", {"seconds": 600})]
     for way in turn.progress.servers:
@@ -139,7 +142,7 @@ def tries(turn: Turn) -> list[tuple[str, dict[str, Any]]]:
 def vain_resumes(turn: Turn) -> dict[int, str]:
     """Return the resumes of a decided turn that left the same halt standing, by id, with the sentence why."""
     halt, was = turn.new_halt, turn.people.halt
-    resumes = {command.id for command in turn.people.commands if command.name == "resume"}
+    resumes = {command.id for command in turn.people.commands if command.name in {"resume", "retry"}}
     if halt is None or was is None or halt.code != was.code:
         return {}
     if not any(a.accepted and a.command_id in resumes for a in turn.answers):
@@ -236,6 +239,36 @@ def resume(turn: Turn, command: Command) -> Verdict:
             # The person who resumes has seen that the limit was reached: the drain gets its time again.
             _more_time(turn, way, turn.plan.drain_limit_s)
     return True, "The run goes on."
+
+
+def failed_step(progress: Progress) -> str:
+    """Return what this run tried, in vain, at the step where it stands, as the words after "try again:"; "" for nothing."""
+    for way in progress.servers:
+        if way.phase is Phase.IMAGING and way.imaging is not None and way.imaging.problem:
+            return f"the image of {way.name}"
+        if way.phase in {Phase.RECREATING, Phase.JOINING} and way.anew is not None and way.anew.problem:
+            return f"{way.name} as a new server"
+        delete, stop = way.delete, way.stop
+        if way.phase is Phase.DELETING and delete is not None and delete.tries and delete.accepted_at is None:
+            return f"the deletion of {way.name}"
+        if (
+            way.phase is Phase.HELD
+            and stop is not None
+            and stop.tries
+            and stop.accepted_at is None
+            and not stop.stopped_at
+        ):
+            return f"the stop of {way.name}"
+    return "the change that was refused" if progress.refusals else ""
+
+
+def retry(turn: Turn, command: Command) -> Verdict:
+    """Go on from the step that failed, with all before it kept: its attempt is made again."""
+    what = failed_step(turn.progress)
+    if turn.status is not RunStatus.HALTED or not what:
+        return False, "No step of this run has failed: there is nothing to try again."
+    accepted, says = resume(turn, command)
+    return accepted, f"The run goes on from there: {what} is tried again." if accepted else says
 
 
 def _runs_again(turn: Turn) -> None:
@@ -625,6 +658,7 @@ def accept(turn: Turn, command: Command) -> Verdict:
 HANDLERS: Mapping[str, Callable[[Turn, Command], Verdict]] = {
     "pause": pause,
     "resume": resume,
+    "retry": retry,
     "abort": abort,
     "roll_back": roll_back,
     "grow_again": grow_again,

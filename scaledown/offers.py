@@ -12,8 +12,9 @@ from datetime import timedelta
 from typing import Any
 
 from portal.access import Permission
+from portal.frozen import replace
 from portal.runs.types import RunStatus
-from scaledown.commands import RESTING, STATUSES, at_limit, cannot_finish, is_in_queue
+from scaledown.commands import RESTING, STATUSES, at_limit, cannot_finish, failed_step, is_in_queue
 from scaledown.growing import to_create
 from scaledown.peak import is_watching
 from scaledown.progress import Progress, ServerWay
@@ -23,7 +24,7 @@ from scaledown.types import Phase, PlanData
 LONGEST_WAIT_S = 24 * 3600.0
 WAIT_S = 600
 """How much longer a drain at its limit is offered to go on."""
-GO_ON = frozenset({"resume", "go_on", "wait"})
+GO_ON = frozenset({"resume", "retry", "go_on", "wait"})
 """After these a run that rests goes on."""
 
 
@@ -98,6 +99,11 @@ RULES: Mapping[str, Rule] = {
             "resume",
             Permission.RUN_COMMAND,
             when="while the run is paused or halted",
+        ),
+        Rule(
+            "retry",
+            Permission.RUN_COMMAND,
+            when="while the run is halted at a step that failed",
         ),
         Rule(
             "go_on",
@@ -187,6 +193,7 @@ def _server_refusal(word: str, args: Mapping[str, Any], rule: Rule, progress: Pr
 _ARGS: Mapping[str, frozenset[str]] = {
     "pause": frozenset({"when"}),
     "resume": frozenset({"confirm", "server", "servers"}),
+    "retry": frozenset({"confirm", "server", "servers"}),
     "put_back": frozenset({"server"}),
     "skip": frozenset({"server"}),
     "go_on": frozenset({"connections"}),
@@ -218,8 +225,8 @@ def _args_refusal(name: str, args: Mapping[str, Any]) -> str | None:
             return "Wait needs a number of seconds (seconds)."
         if not 0 < seconds <= LONGEST_WAIT_S:
             return "Wait takes from 1 second to 24 hours (seconds)."
-    if name == "resume" and not isinstance(args.get("confirm", False), bool):
-        return "Resume takes true or false (confirm)."
+    if name in {"resume", "retry"} and not isinstance(args.get("confirm", False), bool):
+        return f"{name.capitalize()} takes true or false (confirm)."
     return None
 
 
@@ -274,6 +281,7 @@ def offers(now: Situation) -> tuple[Offer, ...]:
         _go_on,
         _wait,
         _accepts,
+        _retry,
         _resume,
         _pauses,
         _put_backs,
@@ -289,12 +297,14 @@ def offers(now: Situation) -> tuple[Offer, ...]:
 def most_sensible_first(found: Iterable[Offer], safe: Sequence[str]) -> list[Offer]:
     """Return offers in the order of `safe`, what a halt names as safe next; what cuts or deletes comes last."""
     place = {name: number for number, name in reversed(list(enumerate(safe)))}
+    if "resume" in place:
+        place["retry"] = place["resume"]  # where a step failed, going on is trying that again
     return sorted(found, key=lambda offer: (offer.is_dangerous, place.get(offer.name, len(place))))
 
 
 def _allowed(name: str, now: Situation) -> bool:
     rule = RULES[name]
-    if now.progress.rolling_back and name not in {"resume", "abort"}:
+    if now.progress.rolling_back and name not in {"resume", "retry", "abort"}:
         return False
     if now.progress.aborting or name in now.progress.cannot or (now.nobody_to_call and name in GO_ON):
         return False
@@ -338,6 +348,23 @@ def _resume(now: Situation) -> list[Offer]:
             needs_reason=bool(now.freeze),
             args={"confirm": True} if by_hand or noisy else {},
         )
+    ]
+
+
+def _retry(now: Situation) -> list[Offer]:
+    what = failed_step(now.progress)
+    if not what or not _allowed("retry", now):
+        return []
+    return [
+        replace(
+            resume,
+            name="retry",
+            label=f"Try again: {what}",
+            customer_label="Try again",
+            leaves=f"The run goes on from the step that failed: {what} is tried again. {resume.leaves}",
+            customer_leaves="We try it again and go on from here.",
+        )
+        for resume in _resume(now)
     ]
 
 

@@ -666,7 +666,7 @@ def command(
     takes_out = not locked.is_rehearsal and not locked.progress.get("rolling_back")
     if name in offers.GO_ON and locked.status in _AT_REST and takes_out:
         frozen = freezes.not_overridden(locked, timezone.now(), resumes=True)
-        if frozen and name != "resume":
+        if frozen and name not in {"resume", "retry"}:
             raise Refused(
                 f"{freezes.says_of(frozen)} Put the server back, or have a lead resume the run all the same.",
                 code="freeze",

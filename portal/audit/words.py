@@ -189,7 +189,7 @@ WHAT = {
     "run.put_back": "Told the run to put a server back",
     "run.rehearsed": "Rehearsal begun",
     "run.resume": "Told the run to go on",
-    "run.retry": "Told the run to try again",
+    "run.retry": "Told the run to try again what failed",
     "run.roll_back": "Told the run to roll back",
     "run.skip": "Told the run to skip a server",
     "run.started": "Run started",

@@ -10,6 +10,7 @@ from portal.runs.types import Outcome, OutcomeKind, RunStatus
 from scaledown import images, looks, outcomes
 from scaledown.canonical import digest, plan_from_plain, plan_to_plain
 from scaledown.less import is_less
+from scaledown.offers import Situation, most_sensible_first, offers, refusal
 from scaledown.types import ImageRule, Observation, Phase
 from tests.scaledown.machine_cases import Desk, a_plan
 
@@ -59,6 +60,37 @@ def test_an_image_that_fails_halts_and_a_resume_asks_for_another_one(status):
     story.image_is("ACTIVE")
     story.until_phase(Phase.RETIRED)
     assert [image.status for image in story.progress.images] == [status, "ACTIVE"]
+
+
+def test_what_failed_can_be_tried_again_by_name_and_goes_on_from_that_step():
+    story = begun()
+    story.image_is("ERROR")
+    story.until(lambda: story.status is RunStatus.HALTED, after_s=5.0)
+    now = Situation(story.status, story.plan, story.progress)
+    offered = most_sensible_first(offers(now), story.halt.next_commands)
+    assert [one.name for one in offered][:2] == ["retry", "resume"]
+    assert offered[0].label == "Try again: the image of web-06"
+    assert refusal("retry", {}, "", now) is None
+    answer = story.command("retry")
+    assert (answer.accepted, answer.says) == (
+        True,
+        "The run goes on from there: the image of web-06 is tried again.",
+    )
+    story.until(lambda: story.names.count("create_image") == 2)
+    story.image_is("ACTIVE")
+    story.until_phase(Phase.RETIRED)
+    assert story.names[:5].count("drain_node") == 1
+
+
+def test_where_no_step_failed_there_is_nothing_to_try_again():
+    story = Desk().until_phase(Phase.VERIFYING)
+    story.probe_ok = False
+    story.until(lambda: story.status is RunStatus.HALTED, most=60)
+    answer = story.command("retry")
+    assert (answer.accepted, answer.says) == (
+        False,
+        "No step of this run has failed: there is nothing to try again.",
+    )
 
 
 def test_one_answer_that_finds_no_image_may_be_wrong():
