@@ -259,7 +259,8 @@ def failed_step(progress: Progress) -> str:
             and not stop.stopped_at
         ):
             return f"the stop of {way.name}"
-    return "the change that was refused" if progress.refusals else ""
+    is_refused = progress.refusal_says and progress.busy_since is None
+    return "the change that was refused" if is_refused else ""
 
 
 def retry(turn: Turn, command: Command) -> Verdict:
@@ -436,6 +437,10 @@ def put_back(turn: Turn, command: Command) -> Verdict:
         return False, late.why_it_stays_out(turn, way, lands_until).says
     late.say_risk(turn, way)
     by = command.by_name or "a person"
+    standing = turn.halt_in_force
+    if standing is not None and standing.code == "drain_limit" and at_limit(turn.progress) == way:
+        # What was asked is answered: nobody is to be asked it any longer.
+        turn.pause(wording.put_back_at_limit(way.name, by))
     turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, f"{by} asked for it."))
     return True, f"{way.name} is put back into the pool."
 

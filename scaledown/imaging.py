@@ -72,7 +72,10 @@ def _no_image(turn: Turn, way: ServerWay, why: str) -> bool:
     words = wording.image_failed(way.name, why)
     turn.tell(way, words)
     return turn.halt(
-        "image_failed", HaltRank.DECIDE_TODAY, words, ("resume", "put_back", "abort", "finish_here")
+        "image_failed",
+        HaltRank.DECIDE_TODAY,
+        words,
+        ("retry", "resume", "put_back", "abort", "finish_here"),
     )
 
 

@@ -297,8 +297,6 @@ def offers(now: Situation) -> tuple[Offer, ...]:
 def most_sensible_first(found: Iterable[Offer], safe: Sequence[str]) -> list[Offer]:
     """Return offers in the order of `safe`, what a halt names as safe next; what cuts or deletes comes last."""
     place = {name: number for number, name in reversed(list(enumerate(safe)))}
-    if "resume" in place:
-        place["retry"] = place["resume"]  # where a step failed, going on is trying that again
     return sorted(found, key=lambda offer: (offer.is_dangerous, place.get(offer.name, len(place))))
 
 

@@ -287,7 +287,7 @@ def _settle_refused(turn: Turn, way: ServerWay, action: Action, outcome: Outcome
             "change_refused",
             HaltRank.DECIDE_TODAY,
             wording.refused(action.says, says),
-            ("resume", "put_back", "abort"),
+            ("retry", "resume", "put_back", "abort"),
         )
 
 

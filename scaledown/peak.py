@@ -243,7 +243,7 @@ def _peak_load(plan: PlanData, watch: WatchWay) -> tuple[str, str]:
         unknown = "What each server carried is not known."
         return unknown, unknown
     at = wording.clock(watch.node_highest_at)
-    most = f"each server carried at most {watch.node_highest:.1f} requests/s ({at})"
+    most = f"servers carried at most {watch.node_highest:.1f} requests/s each, in the mean ({at})"
     share = f"{watch.node_highest / plan.ceiling_rps:.0%} of the" if plan.ceiling_rps else ""
     of_forecast = ""
     if plan.forecast_peak_rps and watch.pool_highest is not None:

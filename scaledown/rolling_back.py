@@ -168,7 +168,7 @@ def _stuck(turn: Turn, way: ServerWay, why: str) -> bool:
     if way.anew is not None and way.anew.problem != why:
         way = turn.update(way, anew=replace(way.anew, problem=why))
     turn.tell(way, words)
-    return turn.halt("cannot_recreate", HaltRank.DECIDE_TODAY, words, ("resume", "abort"))
+    return turn.halt("cannot_recreate", HaltRank.DECIDE_TODAY, words, ("retry", "resume", "abort"))
 
 
 def _creating(turn: Turn, way: ServerWay) -> bool:

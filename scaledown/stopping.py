@@ -48,7 +48,10 @@ def stop(turn: Turn, way: ServerWay) -> bool:
     if why:
         words = wording.stop_forbidden(way.name, why, late.kept_out_until(way, turn.now))
         return turn.halt(
-            "stop_forbidden", HaltRank.DECIDE_TODAY, words, ("put_back", "resume", "abort", "finish_here")
+            "stop_forbidden",
+            HaltRank.DECIDE_TODAY,
+            words,
+            ("put_back", "retry", "resume", "abort", "finish_here"),
         )
     changed = replace(asked, asked_at=turn.now, accepted_at=None, tries=asked.tries + 1, is_starting=False)
     return _send(turn, turn.update(way, stop=changed), "stop_server", wording.stop(way.name))

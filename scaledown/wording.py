@@ -201,6 +201,13 @@ def paused_by(name: str) -> Words:
     return Words(f"Paused by {name}.", "Paused by a person. Nothing for you to do.")
 
 
+def put_back_at_limit(name: str, by: str) -> Words:
+    return Words(
+        f"Paused: {by} had {name} put back at the drain limit. Resume to go on with the next server, or finish here.",
+        f"Paused by a person: {name} goes back into service.",
+    )
+
+
 def paused_as_asked() -> Words:
     return Words("Paused after the server in hand, as asked.", "Paused by a person.")
 

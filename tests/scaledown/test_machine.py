@@ -100,6 +100,21 @@ def test_without_a_count_the_drain_ends_at_its_limit_only_where_the_plan_accepts
     assert strict.halt.code == "drain_limit"
 
 
+def test_whoever_has_the_server_put_back_at_the_drain_limit_has_answered_what_was_asked():
+    desk = Desk()
+    desk.connections["srv-6"] = 4
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    assert desk.halt.code == "drain_limit"
+    assert desk.command("put_back", server="srv-6").accepted
+    assert (desk.status, desk.halt) == (RunStatus.PAUSED, None)
+    assert "Lena had web-06 put back at the drain limit" in desk.progress.paused_says
+    desk.until_phase(Phase.RESTORED)
+    desk.connections["srv-6"] = 0
+    assert desk.command("resume").accepted
+    desk.until(lambda: desk.status is RunStatus.COMPLETED)
+    assert [desk.phase(number) for number in (6, 5)] == [Phase.RESTORED, Phase.RETIRED]
+
+
 def test_at_the_drain_limit_a_person_is_asked_and_silence_puts_the_node_back():
     desk = Desk()
     desk.connections["srv-6"] = 4
