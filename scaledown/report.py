@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.utils import timezone
 
+from capacity.sizing import Cost, cost_a_month
 from capacity.vital import VitalCourse, vital_course
 from portal.approvals.models import ApprovalRequest
 from portal.audit.subjects import open_values
@@ -17,6 +19,7 @@ from portal.runs.plain import for_reader
 from portal.runs.types import RunStatus
 from scaledown import images, lessened, services
 from scaledown.canonical import plan_from_plain
+from scaledown.costs import saved_a_month
 from scaledown.courses import Point, ProbeSum, course, probe_sums
 from scaledown.live import ImageShown, PeakWatchShown, images_shown, peak_watch_shown
 from scaledown.models import Plan
@@ -154,6 +157,11 @@ class Report:
     put_back: int
     recreated: int
     server_hours_saved_per_month: float
+    money_saved_per_month: Decimal | None
+    """What those cost, from the account's prices; None where none is known. Images are not in it: they have no price there."""
+    currency: str
+    server_hours_out_of_service: float
+    """How long servers were billed without serving: from leaving the pool to their deletion, or until now."""
     servers: tuple[ServerReport, ...]
     probes: tuple[ProbeReport, ...]
     vital: tuple[VitalReport, ...]
@@ -167,7 +175,7 @@ class Report:
 
 
 def report(run: Run, *, for_customer: bool = False) -> Report:
-    """Return a run's report. 9 queries. `for_customer` puts sentences into the customer's words."""
+    """Return a run's report. 11 queries. `for_customer` puts sentences into the customer's words."""
     whole = Run.objects.select_related("account").get(pk=run.pk)
     plan = plan_from_plain(whole.plan)
     progress = progress_from_plain(open_values([whole.progress])[0])
@@ -185,6 +193,8 @@ def report(run: Run, *, for_customer: bool = False) -> Report:
     retired = [way for way in progress.servers if way.phase is Phase.RETIRED]
     gone = [way for way in progress.servers if way.phase in {Phase.RETIRED, Phase.GONE}]
     before = len(plan.servers) + len(plan.remaining)
+    drawn_up = Plan.objects.filter(ref=whole.plan_ref).first()
+    saved = _saved(drawn_up, plan, len(gone))
     return Report(
         ref=str(whole.ref),
         title=whole.title,
@@ -208,6 +218,9 @@ def report(run: Run, *, for_customer: bool = False) -> Report:
         recreated=sum(1 for way in progress.servers if way.phase is Phase.RECREATED),
         put_back=sum(1 for way in progress.servers if way.phase is Phase.RESTORED),
         server_hours_saved_per_month=round(len(gone) * HOURS_A_MONTH, 1),
+        money_saved_per_month=saved.money,
+        currency=saved.currency,
+        server_hours_out_of_service=_hours_out(progress, whole.ended_at or timezone.now()),
         servers=tuple(
             _server(way, outs.get(way.server_id, ()), courses, for_customer=for_customer)
             for way in progress.servers
@@ -215,7 +228,7 @@ def report(run: Run, *, for_customer: bool = False) -> Report:
         probes=tuple(_probe(plan, sums, courses)),
         vital=tuple(_vital(whole, plan)),
         halts=tuple(_halts(entries, for_customer=for_customer)),
-        approvals=_approvals(whole),
+        approvals=_approvals(whole, drawn_up),
         requests_failed=requests_failed(outs, sums.values()),
         cannot_be_undone=_cannot_be_undone(plan, progress),
         images=images_shown(progress, is_over=whole.is_over, for_customer=for_customer),
@@ -225,6 +238,22 @@ def report(run: Run, *, for_customer: bool = False) -> Report:
             for row in whole.lessons.select_related("written_by")
         ),
     )
+
+
+def _saved(drawn_up: Plan | None, plan: PlanData, servers: int) -> Cost:
+    if drawn_up is None or not servers:
+        return cost_a_month(servers, None)
+    return saved_a_month(drawn_up.account, drawn_up.connection_id, plan.balancer_ids, servers)
+
+
+def _hours_out(progress: Progress, until: datetime) -> float:
+    """Return for how many server-hours servers were out of the pool and there, so that they were billed."""
+    spans = [
+        (way.retired_at or until) - way.left_at
+        for way in progress.servers
+        if way.left_at is not None and _is_out(way) and way.phase is not Phase.GONE
+    ]
+    return round(sum(span.total_seconds() for span in spans if span > timedelta(0)) / 3600, 1)
 
 
 def _is_out(way: ServerWay) -> bool:
@@ -345,8 +374,7 @@ def _halts(entries: Sequence[JournalEntry], *, for_customer: bool) -> Iterable[H
         )
 
 
-def _approvals(run: Run) -> tuple[DecisionShown, ...]:
-    plan = Plan.objects.filter(ref=run.plan_ref).first()
+def _approvals(run: Run, plan: Plan | None) -> tuple[DecisionShown, ...]:
     request = services.request_of(plan) if plan is not None else None
     steps = lessened.steps_of(plan, request) if plan is not None else ()
     grown = ApprovalRequest.objects.filter(pk__in=run.growths.values("request")).order_by("pk")

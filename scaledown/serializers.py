@@ -10,6 +10,7 @@ import dataclasses
 import types
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from enum import Enum
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -63,6 +64,8 @@ def _field(hint: Any, **options: Any) -> serializers.Field[Any, Any, Any, Any]:
         return serializers.ListField(child=_field(item), **options)
     if get_origin(hint) is not None and issubclass(get_origin(hint), Mapping):
         return serializers.DictField(**options)
+    if hint is Decimal:
+        return serializers.DecimalField(max_digits=16, decimal_places=2, **options)
     simple: Mapping[type, type[serializers.Field[Any, Any, Any, Any]]] = {
         str: serializers.CharField,
         int: serializers.IntegerField,
@@ -113,6 +116,7 @@ def example_of(hint: Any, name: str = "") -> Any:
         float: 0.5,
         bool: False,
         datetime: "2026-11-23T18:10:00Z",
+        Decimal: "365.25",
         str: _WORDS.get(name, REF if name.endswith("_ref") else name.replace("_", " ")),
     }
     return by_type[hint]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, timedelta
+from decimal import Decimal
 
 import pytest
 from django.db import transaction
 from django.utils import timezone
 
+from capacity.reports.models import ServerPrice, SizedPool
 from portal.access import permissions_on
 from portal.runs import journal
 from portal.runs.models import Run, RunSample
@@ -247,6 +249,27 @@ def test_a_report_counts_what_was_deleted_and_what_it_saves(run):
     assert told.server_hours_saved_per_month == 730.5
     assert "cannot be undone" in told.cannot_be_undone
     assert [one.side for one in told.approvals] == ["provider", "customer"]
+
+
+def test_what_is_saved_is_money_too_where_the_pool_has_a_price(run, here):
+    now = timezone.now()
+    becomes(run, phase=Phase.RETIRED, left_at=now - timedelta(hours=6), retired_at=now)
+    told = report(run)
+    assert (told.money_saved_per_month, told.server_hours_out_of_service) == (None, 6.0)
+    for balancer_id in services.plan_from_plain(run.plan).balancer_ids:
+        SizedPool.objects.create(
+            account=here.account,
+            connection=here.connection,
+            balancer_id=balancer_id,
+            name="web",
+            servers=6,
+            flavor="general1-4",
+        )
+    ServerPrice.objects.create(
+        account=here.account, flavor="general1-4", an_hour=Decimal("0.5"), currency="EUR", at=now
+    )
+    told = report(run)
+    assert (told.money_saved_per_month, told.currency) == (Decimal("365.25"), "EUR")
 
 
 def test_a_server_that_was_put_back_saves_nothing(run):
