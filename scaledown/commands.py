@@ -223,8 +223,11 @@ def resume(turn: Turn, command: Command) -> Verdict:
     for way in turn.progress.servers:
         if way.stop is not None and way.stop.stopped_at is None and way.put_back is None:
             turn.update(way, stop=replace(way.stop, tries=0, next_try_at=None))
+    standing = turn.people.halt
     for way in turn.progress.servers:
         way = turn.update(way, soak=None)
+        if standing is not None and standing.code == "not_enough_traffic" and way.phase in _VERIFIED:
+            way = turn.update(way, since=turn.now)  # traffic is waited for as long again
         if (
             way.phase is not Phase.VERIFYING
             and way.verdict is not None
@@ -239,6 +242,9 @@ def resume(turn: Turn, command: Command) -> Verdict:
             # The person who resumes has seen that the limit was reached: the drain gets its time again.
             _more_time(turn, way, turn.plan.drain_limit_s)
     return True, "The run goes on."
+
+
+_VERIFIED = frozenset({Phase.VERIFYING, Phase.HELD, Phase.IMAGING})
 
 
 def failed_step(progress: Progress) -> str:

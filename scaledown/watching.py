@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from portal.cloud.types import NodeStatus
 from portal.frozen import replace
@@ -278,7 +278,7 @@ def not_passed(turn: Turn, way: ServerWay, judgement: verify.Judgement) -> bool:
 def _await_traffic(turn: Turn, way: ServerWay, judgement: verify.Judgement) -> bool:
     """Watch on while there is not enough traffic to tell: nobody is called for it, and after a night it is a notice."""
     words = wording.not_enough_traffic(way.name, judgement.says)
-    if turn.age_s(way.left_at) > LONGEST_WAIT_FOR_TRAFFIC_S:
+    if turn.age_s(_awaits_traffic_since(turn, way)) > LONGEST_WAIT_FOR_TRAFFIC_S:
         return turn.halt(
             "not_enough_traffic",
             HaltRank.SAFE_WAITING,
@@ -288,6 +288,14 @@ def _await_traffic(turn: Turn, way: ServerWay, judgement: verify.Judgement) -> b
     turn.update(way, soak=None)
     turn.tell(turn.server(way.server_id), words)
     return turn.wait("traffic", words)
+
+
+def _awaits_traffic_since(turn: Turn, way: ServerWay) -> datetime:
+    """Return since when traffic may have been waited for: a hold waits for its end, and whoever resumes gives it as long again."""
+    times = [way.since, way.left_at]
+    if way.held_at is not None:
+        times += [way.held_at + timedelta(seconds=turn.plan.hold_s), turn.plan.hold_through]
+    return max(at for at in times if at is not None)
 
 
 def never_watched(turn: Turn, way: ServerWay) -> bool:

@@ -184,7 +184,7 @@ def not_enough_traffic() -> Desk:
     desk = Site(comparing(forecast_peak_rps=4000.0), rps=20.0)
     desk.until(lambda: desk.progress.waiting is not None and desk.progress.waiting.code == "traffic")
     way = desk.way()
-    first = replace(way, left_at=way.left_at - timedelta(hours=13))
+    first = replace(way, left_at=way.left_at - timedelta(hours=13), since=way.since - timedelta(hours=13))
     desk.progress = replace(desk.progress, servers=(first, *desk.progress.servers[1:]))
     return halts(desk)
 

@@ -209,13 +209,31 @@ def test_too_little_traffic_for_longer_than_a_night_halts_and_wakes_nobody():
         lambda: desk.progress.waiting is not None and desk.progress.waiting.code == "traffic", most=100
     )
     way = desk.way()
-    late = replace(way, left_at=way.left_at - timedelta(hours=13))
+    late = replace(way, left_at=way.left_at - timedelta(hours=13), since=way.since - timedelta(hours=13))
     desk.progress = replace(
         desk.progress,
         servers=tuple(late if w.server_id == late.server_id else w for w in desk.progress.servers),
     )
     desk.until(lambda: desk.status is RunStatus.HALTED)
     assert (desk.halt.code, desk.halt.rank) == ("not_enough_traffic", HaltRank.SAFE_WAITING)
+    assert "delete_server" not in desk.names
+    assert desk.command("resume").accepted
+    for _ in range(200):
+        desk.look()
+    assert desk.status is RunStatus.RUNNING, "whoever resumes gives it as long again"
+
+
+def test_a_hold_of_a_night_takes_nothing_off_the_time_that_traffic_is_waited_for():
+    plan = comparing(hold_s=13 * 3600.0, floor=2)
+    plan = replace(plan, servers=plan.servers[:1], remaining=(*plan.remaining, plan.servers[1]), target=4)
+    desk = Site(plan, rps=20.0)
+    desk.until_phase(Phase.HELD)
+    desk.plan = replace(desk.plan, forecast_peak_rps=4000.0)
+    desk.until(lambda: desk.now >= desk.way().held_at + timedelta(hours=13), most=4000, after_s=15.0)
+    desk.until(
+        lambda: desk.progress.waiting is not None and desk.progress.waiting.code == "traffic", most=200
+    )
+    assert desk.status is RunStatus.RUNNING
     assert "delete_server" not in desk.names
 
 
