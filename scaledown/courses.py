@@ -1,6 +1,7 @@
 """What a run has kept of its looks, read back series by series: no series pushes another one out, however long it is.
 
     newest(run, names, most)   the newest points of each series, for the live page
+    medians_before(run, names, at)   the median of each before a moment
     course(run, names, most)   each series from end to end, thinned, with its highest points and its gaps
     probe_sums(run, names)     how the looks of each probe ended, over all of them
 
@@ -62,6 +63,19 @@ def newest(run: Run, names: Iterable[str], most: int) -> Mapping[str, Sequence[R
     for row in RunSample.objects.raw(_NEWEST, [list(names), run.pk, most]):
         found.setdefault(row.series, []).append(row)
     return found
+
+
+_BEFORE = """
+SELECT series, percentile_cont(0.5) WITHIN GROUP (ORDER BY value) FROM runs_runsample
+WHERE run_id = %s AND series = ANY(%s) AND at < %s AND value IS NOT NULL GROUP BY series
+"""
+
+
+def medians_before(run: Run, names: Iterable[str], at: datetime) -> Mapping[str, float]:
+    """Return the median of each series before a moment; one without a value is left out."""
+    with connection.cursor() as cursor:
+        cursor.execute(_BEFORE, [run.pk, list(names), at])
+        return dict(cursor.fetchall())
 
 
 _COURSE = """

@@ -30,7 +30,7 @@ from scaledown import canonical, growths, peak, services, someone, wording
 from scaledown.asking import Called, Halted, Question, question_of
 from scaledown.canonical import plan_from_plain
 from scaledown.commands import RESTING
-from scaledown.courses import Point, newest
+from scaledown.courses import Point, medians_before, newest
 from scaledown.looks import guard_rps
 from scaledown.offers import Offer, Situation, growable, offers
 from scaledown.progress import Progress, ServerWay, progress_from_plain
@@ -405,6 +405,11 @@ class _Series:
     """The samples of a run, by series, in order of time."""
 
     rows: Mapping[str, Sequence[RunSample]] = field(default_factory=dict)
+    most: int = POINTS_SHOWN
+
+    def is_whole(self, name: str) -> bool:
+        """Whether nothing older is kept than what was read."""
+        return len(self.rows.get(name, ())) < self.most
 
     def points(self, name: str) -> tuple[Point, ...]:
         return tuple(Point(row.at, row.value) for row in self.rows.get(name, ()))
@@ -418,11 +423,12 @@ def _series(run: Run, plan: PlanData) -> _Series:
     names = [f"connections:{server.server_id}" for server in plan.servers]
     names += [f"probe:{probe.name}" for probe in plan.probes]
     names += [f"serving:{balancer_id}" for balancer_id in plan.balancer_ids]
-    return _Series(newest(run, names, min(POINTS_SHOWN, MOST_POINTS // len(names))))
+    most = min(POINTS_SHOWN, MOST_POINTS // len(names))
+    return _Series(newest(run, names, most), most)
 
 
 def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
-    """Return what the live page shows. 7 queries, whatever the run holds; one more where it waits for its turn; one more where it can grow again, at most 10 more
+    """Return what the live page shows. 7 queries, whatever the run holds; one more where it is older than its newest points and nothing is held against the time before; one more where it waits for its turn; one more where it can grow again, at most 10 more
     while it rests, and nine a balancer where an event is near or a rise is on then.
     """
     whole = Run.objects.select_related("account", "in_charge", "backup").get(pk=run.pk)
@@ -492,7 +498,7 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
         total=len(progress.servers),
         lanes=tuple(_lanes(plan, progress, series, now_offers, now, for_customer=customer)),
         loads=tuple(_loads(plan, progress, series)),
-        probes=tuple(_probes(plan, progress, series)),
+        probes=tuple(_probes(plan, series, _before(whole, plan, progress, series, now))),
         serving=tuple(_serving(plan, series)),
         offers=tuple(offer for offer in now_offers if offer.server_id is None),
         commands=tuple(_command_shown(row, for_customer=customer) for row in given),
@@ -745,18 +751,34 @@ def _loads(plan: PlanData, progress: Progress, series: _Series) -> Iterable[Load
         )
 
 
-def _probes(plan: PlanData, progress: Progress, series: _Series) -> Iterable[ProbeShown]:
+def _before(
+    run: Run, plan: PlanData, progress: Progress, series: _Series, now: datetime
+) -> Mapping[str, float]:
+    """Return how long each probe took before the first server left: what verdicts are held against, else what was seen by then."""
+    kept = {} if progress.before is None else progress.before.latency_ms
+    found = {f"probe:{name}": median(values) for name, values in kept.items() if values}
+    first = min((way.drain.begun_at for way in progress.servers if way.drain is not None), default=now)
+    unread = []
+    for name in (f"probe:{probe.name}" for probe in plan.probes):
+        seen = [one.value for one in series.points(name) if one.value is not None and one.at < first]
+        if name not in found and series.is_whole(name) and seen:
+            found[name] = median(seen)
+        elif name not in found and not series.is_whole(name):
+            unread.append(name)
+    return found | medians_before(run, unread, first) if unread else found
+
+
+def _probes(plan: PlanData, series: _Series, before: Mapping[str, float]) -> Iterable[ProbeShown]:
     for probe in plan.probes:
         name = f"probe:{probe.name}"
         last = series.last(name)
-        before = () if progress.before is None else progress.before.latency_ms.get(probe.name, ())
         yield ProbeShown(
             name=probe.name,
             url=probe.url,
             ok=last.detail.get("ok") if last is not None else None,
             latency_ms=last.value if last is not None else None,
             latency_limit_ms=probe.latency_limit_ms,
-            before_ms=median(before) if before else None,
+            before_ms=before.get(name),
             at=last.at if last is not None else None,
             latencies=series.points(name),
             is_slow=bool(last is not None and last.detail.get("slow")),

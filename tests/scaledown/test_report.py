@@ -16,7 +16,7 @@ from portal.runs import journal
 from portal.runs.models import Run, RunSample
 from portal.runs.types import Entry
 from scaledown import services, standstills
-from scaledown.live import live_run
+from scaledown.live import POINTS_SHOWN, live_run
 from scaledown.progress import DrainWay, ImageMade, Meter, new_progress, progress_to_plain, with_server
 from scaledown.report import report
 from scaledown.shown import lane_shown, of_total
@@ -240,6 +240,32 @@ def test_the_time_before_is_that_of_the_stretch_before_the_first_server(run, her
     probed(run, True, True)
     live = live_run(run, granted=permissions_on(here.manager, here.account))
     assert live.probes[0].before_ms == 40.0
+
+
+def test_without_such_a_stretch_it_is_what_was_seen_before_the_first_drain(run, here):
+    now = timezone.now()
+    becomes(run, phase=Phase.DRAINING, drain=DrainWay(begun_at=now + timedelta(seconds=2)))
+    probed(run, True, True, True, True)
+    live = live_run(run, granted=permissions_on(here.manager, here.account))
+    assert live.probes[0].before_ms == pytest.approx(100.5, abs=0.5)
+
+
+def test_what_was_seen_before_is_found_behind_all_that_came_since(run, here):
+    now = timezone.now()
+    becomes(run, phase=Phase.DRAINING, drain=DrainWay(begun_at=now + timedelta(seconds=3)))
+    RunSample.objects.bulk_create(
+        RunSample(
+            run=run,
+            series="probe:home",
+            at=now + timedelta(seconds=number),
+            value=50.0 if number < 3 else 400.0,
+            detail={"ok": True},
+        )
+        for number in range(POINTS_SHOWN + 10)
+    )
+    live = live_run(run, granted=permissions_on(here.manager, here.account))
+    assert live.probes[0].before_ms == 50.0
+    assert len(live.probes[0].latencies) == POINTS_SHOWN
 
 
 def test_a_report_counts_what_was_deleted_and_what_it_saves(run):
