@@ -765,7 +765,7 @@ def _before(
             found[name] = median(seen)
         elif name not in found and not series.is_whole(name):
             unread.append(name)
-    return found | medians_before(run, unread, first) if unread else found
+    return {**found, **medians_before(run, unread, first)} if unread else found
 
 
 def _probes(plan: PlanData, series: _Series, before: Mapping[str, float]) -> Iterable[ProbeShown]:
