@@ -90,7 +90,7 @@ def _in_pool(plan: PlanData, progress: Progress) -> list[str]:
     planned = [
         way.server_id
         for way in progress.servers
-        if way.phase not in out and not way.phase.is_gone and not _is_off(way)
+        if way.phase not in out and not (way.phase.is_gone or way.phase.is_let_go or _is_off(way))
     ]
     return [*planned, *(server.server_id for server in plan.remaining)]
 

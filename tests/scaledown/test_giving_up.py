@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from portal.cloud.types import Condition
 from portal.runs.types import RunStatus
+from scaledown.needs import needs_of
 from scaledown.types import Phase
 from tests.scaledown.machine_cases import Desk, a_plan, planned
 
@@ -81,3 +83,10 @@ def test_a_server_that_is_being_worked_on_is_never_given_up_and_a_person_is_told
     desk.servers["srv-6"] = replace(desk.servers["srv-6"], status="ACTIVE", task_state=None)
     desk.until(lambda: desk.status is RunStatus.ABORTED)
     assert desk.phase() is Phase.RESTORED
+
+
+def test_a_server_that_was_left_out_is_asked_for_nothing_any_more():
+    desk = aborted(status="ERROR")
+    desk.until(lambda: desk.phase() is Phase.LEFT_OUT, most=200, after_s=5.0)
+    needs = needs_of(desk.plan, desk.progress, desk.people(), desk.now + timedelta(minutes=1))
+    assert "srv-6" not in {*needs.counts, *needs.direct, *needs.servers}
