@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from portal.cloud.discovery import same_address, serves
-from portal.cloud.types import Balancer, CloudIdentity, Node, NodeType, Server
+from portal.cloud.types import Alarm, Balancer, CloudIdentity, Node, NodeType, Server
 from portal.frozen import replace
 from scaledown.types import (
     AtLimit,
@@ -96,6 +96,8 @@ class Pool:
     """Load balancers that no plan of this pool covers and that have nodes by name, with the names: whose those are nobody can tell."""
     network: frozenset[str] | None = None
     """Servers whose network the provider's monitoring measures; None where it could not be asked."""
+    alarms: tuple[Alarm, ...] | None = None
+    """Alarms of the provider account that fire; None where its monitoring could not be asked."""
 
 
 @dataclass(frozen=True)

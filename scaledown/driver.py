@@ -25,6 +25,7 @@ from portal.cloud.connect import Credentials, cloud_for
 from portal.cloud.guarded import read_or_say
 from portal.cloud.protocol import Cloud
 from portal.cloud.types import (
+    Alarm,
     Balancer,
     Condition,
     Done,
@@ -77,6 +78,7 @@ GROWTH = "scaledown.growth"
 OF_RUN, OF_SERVER, KEEP_UNTIL = "steady_run", "steady_server", "steady_keep_until"
 """Metadata of what a run makes at the provider: by these it is found again when an answer is lost."""
 NETWORK_EVERY_S, NETWORK_READ_S = 30.0, 3.0
+ALARMS_EVERY_S = 15.0
 """How often figures of the network are read, and the longest that it may take: a look that sees the pool waits for it."""
 READ_S = 6.0
 """The longest that one read may take, so that two in a row fit into an observation."""
@@ -147,6 +149,7 @@ class _Look:
     images: dict[str, ImageSeen] = field(default_factory=dict)
     our_images: frozenset[str] | None = None
     made: dict[str, str] | None = None
+    alarms: tuple[Alarm, ...] | None = None
     problems: list[str] = field(default_factory=list)
 
 
@@ -177,6 +180,7 @@ class ScaledownKind:
         self.monotonic = monotonic
         self._progress: dict[str, tuple[Progress, Mapping[str, Any]]] = {}
         self._network: dict[tuple[str, str], tuple[float, NetworkSeen]] = {}
+        self._fired: dict[str, tuple[float, tuple[Alarm, ...] | None]] = {}
 
     def plan_of(self, view: RunView) -> PlanData:
         """Return the run's plan."""
@@ -234,6 +238,7 @@ class ScaledownKind:
             listed=look.listed,
             images=look.images,
             our_images=look.our_images,
+            alarms=look.alarms,
             made=look.made,
             vital=view.facts.get("vital", ()),
             vital_watch=view.facts.get("vital_watch"),
@@ -274,6 +279,8 @@ class ScaledownKind:
             yield self._image(cloud, view.ref, image_id, look, clock)
         if needs.our_images:
             yield self._our_images(cloud, view.ref, look, clock)
+        if needs.alarms:
+            yield self._alarms(cloud, view.ref, look)
 
     async def _guarded(self, what: str, read: Awaitable[T], look: _Look) -> tuple[bool, T | None]:
         """Return (whether it could be read, what was read). What could not be is said in `problems`."""
@@ -345,6 +352,19 @@ class ScaledownKind:
                 self._network.clear()
             kept = self._network[run_ref, server_id] = (self.monotonic(), seen)
         look.network[server_id] = kept[1]
+
+    async def _alarms(self, cloud: Cloud, run_ref: str, look: _Look) -> None:
+        """Read which alarms fire: all pages of what is watched, so that of a run that waits they are not read at every look."""
+        kept = self._fired.get(run_ref)
+        if kept is None or not 0 <= self.monotonic() - kept[0] < ALARMS_EVERY_S:
+            read = cloud.watched()
+            _, watched = await read_or_say(
+                "The provider's monitoring", read, look.problems, limit_s=NETWORK_READ_S
+            )
+            if len(self._fired) >= PLANS_KEPT:
+                self._fired.clear()
+            kept = self._fired[run_ref] = (self.monotonic(), None if watched is None else watched.alarms)
+        look.alarms = kept[1]
 
     async def _counts(
         self,
@@ -610,6 +630,7 @@ def balancer_seen(balancer: Balancer, at: datetime) -> BalancerSeen:
         session_persistence=balancer.session_persistence,
         timeout_s=float(balancer.timeout_s),
         observed_at=at,
+        virtual_ips=balancer.virtual_ips,
     )
 
 

@@ -247,7 +247,7 @@ def next_server(turn: Turn) -> bool:
         return stop(turn, way) if stop_due_at(turn.plan, way) is not None else leave_hold(turn, way)
     queued = [way for way in turn.progress.servers if way.phase is Phase.QUEUED]
     if queued:
-        return is_frozen(turn) or begin(turn, queued[0])
+        return _window_closes(turn, queued[0]) or is_frozen(turn) or begin(turn, queued[0])
     held = [way for way in turn.progress.servers if way.phase is Phase.HELD]
     if held:
         first = min(held, key=lambda way: due_at(turn.plan, way) or turn.now)
@@ -290,6 +290,19 @@ def _misses_peak(plan: PlanData, turn: Turn) -> bool:
     return turn.after(expected_s(plan, turn.progress)) > peak_at
 
 
+def _window_closes(turn: Turn, way: ServerWay) -> bool:
+    """In what is left of the window no server can go: say so, also where a freeze, that may have no end, holds it back."""
+    opens, ends = turn.plan.window_start, turn.plan.window_end
+    if (opens is not None and turn.now < opens) or ends is None:
+        return False
+    if turn.after(expected_s(turn.plan, turn.progress)) <= ends:
+        return False
+    words = wording.window_too_short(way.name, ends)
+    if any(w.phase is Phase.HELD for w in turn.progress.servers):
+        return turn.wait("window", words, look_again_s=LOOK_RESTING_S)
+    return turn.halt("window_over", HaltRank.SAFE_WAITING, words, ("finish_here", "resume", "abort"))
+
+
 def begin(turn: Turn, way: ServerWay) -> bool:
     """Begin the next server, or wait, saying for what."""
     plan = turn.plan
@@ -299,17 +312,6 @@ def begin(turn: Turn, way: ServerWay) -> bool:
             wording.window_opens(plan.window_start),
             until=plan.window_start,
             look_again_s=LOOK_RESTING_S,
-        )
-    if plan.window_end is not None and turn.after(expected_s(plan, turn.progress)) > plan.window_end:
-        if any(w.phase is Phase.HELD for w in turn.progress.servers):
-            return turn.wait(
-                "window", wording.window_too_short(way.name, plan.window_end), look_again_s=LOOK_RESTING_S
-            )
-        return turn.halt(
-            "window_over",
-            HaltRank.SAFE_WAITING,
-            wording.window_too_short(way.name, plan.window_end),
-            ("finish_here", "resume", "abort"),
         )
     if plan.hold_through is not None and _misses_peak(plan, turn):
         return turn.halt(

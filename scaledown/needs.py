@@ -74,6 +74,7 @@ def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) 
         made=_looks_for_servers(progress, people),
         answers=_answers_wanted(progress),
         our_images=_looks_for_images(plan, progress, people, now),
+        alarms=progress.preflight_due and (plan.window_start is None or now >= plan.window_start),
     )
 
 

@@ -16,6 +16,7 @@ from capacity.status_url import filled
 from portal.cloud.discovery import serves
 from portal.cloud.types import Balancer
 from portal.errors import Refused
+from scaledown import alarms
 from scaledown.candidates import MOST_VITAL, Candidates, Choice, Known, Member, Pool, candidates
 from scaledown.types import (
     PEAK_SPARE_S,
@@ -377,6 +378,7 @@ def build_plan_data(choice: Choice, pool: Pool, known: Known) -> PlanData:
         vital=vital,
         vital_fall_allowed=choice.vital_fall_allowed if vital else 0.0,
         no_vital_reason="" if vital else choice.no_vital_reason.strip(),
+        alarms=alarms.known_of(pool, found.members),
         stop_s=proposed_stop_s(known) if choice.stop_s is None else choice.stop_s,
         images=choice.images,
         images_kept_s=0.0 if choice.images is ImageRule.NONE else choice.images_kept_s,

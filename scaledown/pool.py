@@ -22,7 +22,7 @@ from portal.cloud.connect import look_once
 from portal.cloud.guarded import read_or_say
 from portal.cloud.protocol import Cloud
 from portal.cloud.together import together
-from portal.cloud.types import BalancerRef, Server
+from portal.cloud.types import BalancerRef, Server, Watched
 from portal.errors import ProviderFailed, Refused, Trouble, TryLater
 from scaledown.candidates import Pool, servers_of
 from scaledown.planner import check_balancers
@@ -66,15 +66,15 @@ async def look(cloud: Cloud, balancer_ids: Sequence[str], at: datetime) -> Pool:
         async with few:
             return await cloud.attached_volumes(server.id)
 
-    async def network() -> frozenset[str] | None:
-        """Which evidence there will be is worth knowing; without it the plan is as good."""
-        could, measured = await read_or_say("", cloud.network_measured(), [], limit_s=MONITORING_S)
-        return measured if could else None
+    async def watched() -> Watched | None:
+        """Which evidence there will be, and what fires, is worth knowing; a plan without it says so."""
+        could, found = await read_or_say("", cloud.watched(), [], limit_s=MONITORING_S)
+        return found if could else None
 
-    held, attached, measured = await together(
+    held, attached, monitoring = await together(
         cloud.addresses_everywhere(most=MOST_SHOWN),
         together(*(volumes(server) for server in of_pool)),
-        network(),
+        watched(),
     )
     unlisted: set[str] = set()
     if held is None:
@@ -103,7 +103,8 @@ async def look(cloud: Cloud, balancer_ids: Sequence[str], at: datetime) -> Pool:
         volumes={server.id: volume for server, volume in zip(of_pool, attached, strict=True)},
         looked_at=at,
         by_name={name: tuple(sorted(names)) for name, names in by_name.items()},
-        network=measured,
+        network=None if monitoring is None else monitoring.network,
+        alarms=None if monitoring is None else monitoring.alarms,
     )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from portal.cloud.types import BalancerStatus
 from portal.runs.types import Action, HaltRank, RunStatus
-from scaledown import looks, wording
+from scaledown import alarms, looks, wording
 from scaledown.notice import accept_pool
 from scaledown.planner import so_many_servers
 from scaledown.progress import NodeState, ServerWay
 from scaledown.turn import LOOK_S, Turn
-from scaledown.types import ImageRule
+from scaledown.types import ImageRule, Phase
 from scaledown.wording import Words
 
 LOOK_AHEAD_S = 30.0
@@ -73,10 +73,40 @@ def _unready(turn: Turn) -> str:
             return f"Probe {probe.name} could not be made."
         if not found.ok:
             return f"Probe {probe.name} fails."
+    fires = _alarmed(turn)
+    if fires:
+        return fires
     broken = looks.floor_breaks(plan, turn.progress, observation, turn.now)
     if broken and turn.progress.started_at is None:
         return f"Only {broken[0][1]} servers serve; the floor is {plan.floor}."
     return ""
+
+
+def _alarmed(turn: Turn) -> str:
+    """Return that an alarm of what serves fires that the approvers did not see, or that nobody can tell; or ""."""
+    plan, fired = turn.plan, turn.observation.alarms
+    if fired is None:
+        if plan.alarms is None:
+            return ""  # it could not be read before either, and was approved so
+        return "The provider's monitoring could not be asked which alarms fire."
+    ways = {way.server_id: way.phase for way in turn.progress.servers}
+    serve = [
+        one
+        for one in (*plan.servers, *plan.remaining)
+        if ways.get(one.server_id, Phase.QUEUED) is Phase.QUEUED
+    ]
+    balancers = turn.observation.balancers.values()
+    places = [
+        *(place for balancer in balancers for place in balancer.virtual_ips),
+        *(place for one in serve for place in one.addresses),
+    ]
+    new = alarms.beyond(alarms.of_pool(fired, {one.server_id for one in serve}, places), plan.alarms or ())
+    if not new:
+        return ""
+    return (
+        f"{'An alarm fires' if len(new) == 1 else f'{len(new)} alarms fire'} that nobody approved: {alarms.named(new)}. "
+        "Mend what it tells, or copy the plan, which shows it to the approvers."
+    )
 
 
 def _fewer(turn: Turn) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from portal.cloud.types import BalancerStatus
-from scaledown import images, looks, network
+from scaledown import alarms, images, looks, network
 from scaledown.ahead import AHEAD, EventShown, Near, is_carried, nearness, needed_for, needs
 from scaledown.answers import LONGEST_BEFORE_S, SHORTEST_BEFORE_S, compares
 from scaledown.candidates import Candidates, Choice, Excluded, HeldAgainst, Known, Member, Pool, candidates
@@ -294,6 +294,7 @@ def _warnings(
         *_size_warnings(plan, choice, found, proposal, known),
         *_pool_warnings(plan, pool, found),
         *_evidence_warnings(plan, pool),
+        *_alarm_warnings(plan, pool, found),
         *_knowledge_warnings(plan, pool, known),
         *_time_warnings(plan, pool, known),
         *_pace_warnings(plan, choice, known),
@@ -468,6 +469,24 @@ def _timed(plan: PlanData, pool: Pool) -> Warned:
         "accepts a count only. The provider's monitoring measures the network of the servers, and what it shows is told then.",
         f"{name}, or let what is worked out from the network suffice.",
     )
+
+
+def _alarm_warnings(plan: PlanData, pool: Pool, found: Candidates) -> Iterable[Warned]:
+    fired = alarms.fired_in(pool, found.members)
+    if fired is None:
+        yield Warned(
+            "alarms_unread",
+            "The provider's monitoring could not be asked which alarms of this pool fire.",
+            "Look at it yourself before this begins. If it can be asked then, an alarm that fires holds the run.",
+        )
+    elif fired:
+        yield Warned(
+            "alarm_fires",
+            f"{'An alarm' if len(fired) == 1 else f'{len(fired)} alarms'} of this pool fire{'s' if len(fired) == 1 else ''} now: "
+            f"{alarms.named(fired)}.",
+            "Find out what it tells first. Who approves this lets it pass; any other alarm, or a warning that becomes critical, "
+            "holds the run before it begins.",
+        )
 
 
 def _evidence_warnings(plan: PlanData, pool: Pool) -> Iterable[Warned]:

@@ -12,10 +12,10 @@ from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 
-from portal.cloud.types import BalancerStatus, Condition, Interface, NodeStatus, NodeType
+from portal.cloud.types import Alarm, BalancerStatus, Condition, Interface, NodeStatus, NodeType
 from portal.runs.types import Command, Doubt, Halt, RunStatus
 
-PLAN_FORMAT = 7
+PLAN_FORMAT = 8
 """Rises with each new field; which field came with which stands in `canonical.py`."""
 
 
@@ -285,6 +285,8 @@ class PlanData:
     """The share by which they may be lower than before, beyond what those hours do on other days; 0 where there is none."""
     no_vital_reason: str = ""
     """Why no vital figure is looked at; "" where one is."""
+    alarms: tuple[str, ...] | None = None
+    """The alarms of the pool that fired as the plan was drawn up, as `alarms.spelt`; None where that could not be read."""
 
     @property
     def measures_load(self) -> bool:
@@ -346,6 +348,7 @@ class BalancerSeen:
     session_persistence: str | None
     timeout_s: float
     observed_at: datetime
+    virtual_ips: tuple[str, ...] = ()
 
     @cached_property
     def by_place(self) -> Mapping[tuple[str, int], NodeSeen]:
@@ -481,6 +484,8 @@ class Observation:
     """Images that were looked at, by id."""
     made: Mapping[str, str] | None = None
     """New servers in a complete list whose metadata names this run: id → of which planned server. None: no such list."""
+    alarms: tuple[Alarm, ...] | None = None
+    """Alarms of the pool that fire; None where they were not asked for or could not be read."""
     our_images: frozenset[str] | None = None
     """Ids in a complete list of all images whose metadata names this run; None where there is no such list."""
     vital: tuple[VitalSeen, ...] = ()
@@ -551,3 +556,5 @@ class Needs:
     """New servers that are asked themselves: id → the address with port."""
     our_images: bool = False
     """Whether the list of all images is read for those of this run."""
+    alarms: bool = False
+    """Whether the provider's monitoring is asked which alarms fire."""

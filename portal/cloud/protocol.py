@@ -29,6 +29,7 @@ from portal.cloud.types import (
     NodeSpec,
     Server,
     ServerSpec,
+    Watched,
     Withheld,
 )
 
@@ -89,8 +90,8 @@ class Cloud(Protocol):
         """Return the balancer's figures; None where it gives none now (422 while it applies a change)."""
         ...
 
-    async def network_measured(self) -> frozenset[str]:
-        """Return the ids of the servers whose network the provider's monitoring measures."""
+    async def watched(self) -> Watched:
+        """Return what the provider's monitoring watches and which alarms fire, read now; nothing where there is none."""
         ...
 
     async def network_rates(

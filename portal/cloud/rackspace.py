@@ -17,10 +17,11 @@ from typing import Any, TypeVar
 
 from portal.cloud import rackspace_answers as answers
 from portal.cloud import rackspace_faults as faults
+from portal.cloud.rackspace_alarms import firing
 from portal.cloud.rackspace_answers import RateLimit, Session, Unreadable
 from portal.cloud.rackspace_faults import Fault
 from portal.cloud.rackspace_monitoring import Monitoring
-from portal.cloud.rackspace_network import NetworkFigures
+from portal.cloud.rackspace_network import NetworkFigures, interfaces
 from portal.cloud.rackspace_wire import (
     BALANCERS,
     SERVERS,
@@ -51,6 +52,7 @@ from portal.cloud.types import (
     NodeType,
     Server,
     ServerSpec,
+    Watched,
     Withheld,
 )
 from portal.egress import Rules, rules_from_settings
@@ -179,9 +181,15 @@ class RackspaceCloud:
 
     # --- reads: monitoring ---
 
-    async def network_measured(self) -> frozenset[str]:
-        """Return the ids of the servers of which the monitoring's agent measures an interface."""
-        return await self._network.measured()
+    async def watched(self) -> Watched:
+        """Return whose network the monitoring's agent measures, and what fires; nothing where there is no monitoring."""
+        try:
+            monitored = await self.monitoring.monitored()
+        except ProviderFailed as failed:
+            if failed.code == "no_endpoint":
+                return Watched()
+            raise
+        return Watched(frozenset(interfaces(monitored)), firing(monitored))
 
     async def network_rates(
         self, server_id: str, *, begins: datetime, ends: datetime

@@ -15,12 +15,24 @@ from urllib.parse import quote
 from portal.cloud.rackspace_answers import Unreadable, json_object, need, objects, parse_address
 from portal.cloud.rackspace_faults import trouble_of_monitoring
 from portal.cloud.rackspace_wire import MONITORING, Call, Wire, unreadable
-from portal.cloud.types import Monitored, MonitoredCheck, Plot, Plotted, Resolution
+from portal.cloud.types import (
+    AlarmState,
+    Judged,
+    Monitored,
+    MonitoredAlarm,
+    MonitoredCheck,
+    Plot,
+    Plotted,
+    Resolution,
+)
 
 MOST_POINTS = 1440
 """Points that one answer has at most."""
 PAGE = 100
 MOST_PAGES = 200
+_PARTS = ("checks", "alarms", "latest_alarm_states")
+_LEAST_MS = 10**11
+"""As milliseconds a moment of 1973, as seconds one of the year 5138."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 
@@ -118,14 +130,15 @@ def _opened(body: bytes, parse: Callable[[list[dict[str, Any]]], list[T]]) -> tu
 def parse_overview(values: list[dict[str, Any]]) -> list[Monitored]:
     """Return a page of `/views/overview`. An entity that does not say what it is is Unreadable."""
     return [
-        _entity(
-            need(value, "entity", dict), [] if value.get("checks") is None else need(value, "checks", list)
-        )
-        for value in values
+        _entity(need(value, "entity", dict), *(_part_of(value, name) for name in _PARTS)) for value in values
     ]
 
 
-def _entity(entity: dict[str, Any], checks: list[Any]) -> Monitored:
+def _part_of(value: dict[str, Any], name: str) -> list[Any]:
+    return [] if value.get(name) is None else need(value, name, list)
+
+
+def _entity(entity: dict[str, Any], checks: list[Any], alarms: list[Any], states: list[Any]) -> Monitored:
     addresses = entity.get("ip_addresses")
     uri = entity.get("uri")
     return Monitored(
@@ -139,7 +152,32 @@ def _entity(entity: dict[str, Any], checks: list[Any]) -> Monitored:
         if isinstance(addresses, dict)
         else (),
         checks=tuple(_check(check) for check in objects(checks, "check")),
+        alarms=tuple(_alarm(alarm) for alarm in objects(alarms, "alarm")),
+        states=tuple(_judged(state) for state in objects(states, "state of an alarm")),
     )
+
+
+def _alarm(alarm: dict[str, Any]) -> MonitoredAlarm:
+    return MonitoredAlarm(need(alarm, "id", str), str(alarm.get("label") or ""), bool(alarm.get("disabled")))
+
+
+def _judged(state: dict[str, Any]) -> Judged:
+    said, at_ms = need(state, "state", str), state.get("timestamp")
+    known = said if said in AlarmState.__members__ else AlarmState.UNKNOWN
+    return Judged(
+        need(state, "alarm_id", str),
+        need(state, "check_id", str),
+        AlarmState(known),
+        _moment(at_ms) if isinstance(at_ms, int) and not isinstance(at_ms, bool) else None,
+    )
+
+
+def _moment(at_ms: int) -> datetime | None:
+    """Return a moment; None for one that no calendar has. The example in the API's document counts seconds, not milliseconds."""
+    try:
+        return _EPOCH + (at_ms if at_ms >= _LEAST_MS else 1000 * at_ms) * _MS
+    except OverflowError:
+        return None
 
 
 def _check(check: dict[str, Any]) -> MonitoredCheck:

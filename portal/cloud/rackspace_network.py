@@ -7,7 +7,7 @@ period of its check, which is 30 s to half an hour.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from itertools import pairwise
 
@@ -34,10 +34,6 @@ class NetworkFigures:
         self._known: dict[str, tuple[tuple[Monitored, MonitoredCheck], ...]] = {}
         self._known_at: float | None = None
 
-    async def measured(self) -> frozenset[str]:
-        """Return the ids of the servers of which at least one interface is measured."""
-        return frozenset(await self._checks())
-
     async def rates(self, server_id: str, *, begins: datetime, ends: datetime) -> tuple[Interface, ...]:
         """Return what each measured interface of a server carried, in order of time; none where nothing measures it."""
         checks = (await self._checks()).get(server_id, ())
@@ -46,12 +42,7 @@ class NetworkFigures:
     async def _checks(self) -> dict[str, tuple[tuple[Monitored, MonitoredCheck], ...]]:
         now = self._monotonic()
         if self._known_at is None or now - self._known_at > KNOWN_FOR_S:
-            known: dict[str, tuple[tuple[Monitored, MonitoredCheck], ...]] = {}
-            for entity in await self._monitoring.monitored():
-                found = [(entity, one) for one in entity.checks if one.type == _TYPE and not one.is_disabled]
-                if entity.server_id is not None and found:
-                    known[entity.server_id] = (*known.get(entity.server_id, ()), *found)
-            self._known, self._known_at = known, now
+            self._known, self._known_at = interfaces(await self._monitoring.monitored()), now
         return self._known
 
     async def _interface(
@@ -72,6 +63,16 @@ class NetworkFigures:
             for between in sorted(received.keys() & sent.keys())
         )
         return Interface(check.target or check.label, period_s, rates)
+
+
+def interfaces(monitored: Iterable[Monitored]) -> dict[str, tuple[tuple[Monitored, MonitoredCheck], ...]]:
+    """Return the checks of interfaces, with what they are of, by the id of the server; only of servers that have one."""
+    known: dict[str, tuple[tuple[Monitored, MonitoredCheck], ...]] = {}
+    for entity in monitored:
+        found = [(entity, one) for one in entity.checks if one.type == _TYPE and not one.is_disabled]
+        if entity.server_id is not None and found:
+            known[entity.server_id] = (*known.get(entity.server_id, ()), *found)
+    return known
 
 
 def _growth(points: Sequence[Plotted], period_s: int) -> dict[tuple[datetime, datetime], float]:

@@ -216,9 +216,61 @@ class MonitoredCheck:
     is_disabled: bool
 
 
+class AlarmState(StrEnum):
+    """How an alarm judged the newest figures of a check; UNKNOWN also for a word that is not documented."""
+
+    OK = "OK"
+    WARNING = "WARNING"
+    CRITICAL = "CRITICAL"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True)
+class MonitoredAlarm:
+    """One alarm of the provider's monitoring."""
+
+    id: str
+    label: str
+    is_disabled: bool
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The newest state of one pair of alarm and check, and since when it is that."""
+
+    alarm_id: str
+    check_id: str
+    state: AlarmState
+    at: datetime | None
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """An alarm that fires. `key` is made of the provider's ids, `of` is what it is of, in the provider's words.
+
+    `addresses` are those of what is watched, as names or numbers; `server_id` is None for anything else than a server.
+    """
+
+    key: str
+    label: str
+    of: str
+    server_id: str | None
+    addresses: tuple[str, ...]
+    state: AlarmState
+    since: datetime | None
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What the provider's monitoring watches: the ids of the servers whose network it measures, and the alarms that fire."""
+
+    network: frozenset[str] = frozenset()
+    alarms: tuple[Alarm, ...] = ()
+
+
 @dataclass(frozen=True)
 class Monitored:
-    """What monitoring calls an entity: a server, if `server_id` is known, with its checks."""
+    """What monitoring calls an entity: a server, if `server_id` is known, with its checks and alarms."""
 
     id: str
     label: str
@@ -226,6 +278,8 @@ class Monitored:
     agent_id: str | None
     addresses: tuple[str, ...]
     checks: tuple[MonitoredCheck, ...]
+    alarms: tuple[MonitoredAlarm, ...] = ()
+    states: tuple[Judged, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 CONDITIONS = ("ENABLED", "DISABLED", "DRAINING")
 TYPES = ("PRIMARY", "SECONDARY")
+ALARM_STATES = ("OK", "WARNING", "CRITICAL")
 ALGORITHMS = (
     "LEAST_CONNECTIONS",
     "RANDOM",
@@ -155,6 +156,7 @@ class LoadBalancer:
     nodes: list[Node] = field(default_factory=list)
     feed: list[FeedEntry] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
+    alarms: dict[str, list[Any]] = field(default_factory=dict)  # label -> [state, since when]
     # demand
     base_rps: float = 0.0
     season: float = 0.0
@@ -233,6 +235,7 @@ class Server:
     requests: float = 0.0
     past: list[list[float]] = field(default_factory=list)  # [t, requests], when traffic was shared anew
     status_url: bool = True
+    alarms: dict[str, list[Any]] = field(default_factory=dict)  # label -> [state, since when]
 
     @property
     def addresses(self) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from portal.simulator.balancers import check_monitor
-from portal.simulator.entities import CONDITIONS, LoadBalancer, Node, Server
+from portal.simulator.entities import ALARM_STATES, CONDITIONS, LoadBalancer, Node, Server
 from portal.simulator.world import World
 
 
@@ -170,6 +170,14 @@ class Hands:
         self._server(server_id).status_url = present
 
     # --- visitors, users ----------------------------------------------------------------------------------------
+
+    def set_alarm(self, of: str, label: str, state: str) -> None:
+        """Make an alarm of a server's processor, or of a load balancer seen from outside, be OK, WARNING or CRITICAL."""
+        if state not in ALARM_STATES:
+            raise ValueError(f"{state!r} is no state of an alarm.")
+        world = self._touch("set_alarm", of=of, label=label, state=state)
+        watched = self._lb(int(of)) if of.isdigit() else self._server(of)
+        watched.alarms[label] = [state, world.now]
 
     def demand(self, lb_id: int, multiplier: float | None = None, rps: float | None = None) -> None:
         """Multiply what visitors want, or fix it at `rps` without a season; neither: back to normal."""

@@ -74,7 +74,7 @@ class MonitoringOperations(Core):
         limit: int | None = None,
         marker: str | None = None,
     ) -> Json:
-        """Return a page of entities, each with its checks."""
+        """Return a page of entities, each with its checks and alarms."""
         values = [self._overview_of(entity, base_url) for entity in self._entities(tenant)]
         return _page(values, lambda value: value["entity"]["id"], limit, marker)
 
@@ -188,7 +188,31 @@ class MonitoringOperations(Core):
             }
             for check_id, (kind, target, _) in entity.checks().items()
         ]
-        return {"entity": body, "checks": checks, "alarms": [], "latest_alarm_states": []}
+        alarms, states = [], []
+        for label, (state, since) in of.alarms.items():
+            alarm_id = _id("al", entity.entity_id, label)
+            alarms.append(
+                {
+                    "id": alarm_id,
+                    "label": label,
+                    "check_id": checks[0]["id"],
+                    "criteria": "",
+                    "disabled": False,
+                }
+            )
+            states.append(
+                {
+                    "timestamp": round((since + self.start.timestamp()) * 1000),
+                    "entity_id": entity.entity_id,
+                    "alarm_id": alarm_id,
+                    "check_id": checks[0]["id"],
+                    "status": "Matched return statement on line 1",
+                    "state": state,
+                    "previous_state": "OK",
+                    "analyzed_by_monitoring_zone_id": None,
+                }
+            )
+        return {"entity": body, "checks": checks, "alarms": alarms, "latest_alarm_states": states}
 
     # --- figures ------------------------------------------------------------------------------------------------
 

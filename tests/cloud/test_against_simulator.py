@@ -400,7 +400,7 @@ def test_the_network_of_a_drained_server_goes_quiet_in_its_own_figures():
         found = await discover(desk.cloud)
         pool = found.pools[0]
         member = pool.members[-1]
-        assert member.server.id in await desk.cloud.network_measured()
+        assert member.server.id in (await desk.cloud.watched()).network
         desk.clock.tick(900)
         begun = START + timedelta(seconds=desk.clock.now())
         await desk.cloud.set_condition(pool.balancer.id, member.node.id, Condition.DRAINING, not_after=SOON)

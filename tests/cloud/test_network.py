@@ -75,7 +75,7 @@ def test_every_interface_that_is_measured_is_read_and_what_is_switched_off_is_no
 def test_what_nothing_measures_has_no_figures():
     assert rates(provider(), server_id="s-2") == ()
     assert rates(provider(checks=({**CHECK, "type": "agent.cpu"},))) == ()
-    assert asyncio.run(provider().cloud().network_measured()) == frozenset({"s-1"})
+    assert asyncio.run(provider().cloud().watched()).network == frozenset({"s-1"})
 
 
 def test_an_agent_that_is_away_is_a_trouble_and_no_silence():
@@ -96,7 +96,7 @@ def test_what_is_measured_is_asked_for_again_after_ten_minutes():
     figures = NetworkFigures(overview, monotonic=lambda: passed[0])
 
     async def ask_twice():
-        await figures.measured()
+        await figures.rates("s-2", begins=NOW, ends=NOW)
         await figures.rates("s-1", begins=NOW, ends=NOW)
 
     asyncio.run(ask_twice())

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from portal.cloud import rackspace_answers as answers
 from portal.cloud import rackspace_faults as faults
-from portal.cloud.types import BalancerRef, BalancerStatus, CloudIdentity, Done, Server
+from portal.cloud.types import BalancerRef, BalancerStatus, CloudIdentity, Done, Server, Watched
 from portal.errors import InDoubt, Refused, TryLater
 from portal.simulator.errors import AnswerLost, AnswerTruncated, ProviderError
 from portal.simulator.world import World
@@ -186,8 +186,8 @@ class WorldCloud:
     async def balancer_stats(self, balancer_id):
         return None
 
-    async def network_measured(self):
-        return frozenset()
+    async def watched(self):
+        return Watched()
 
     async def network_rates(self, server_id, *, begins, ends):
         return ()

@@ -156,6 +156,7 @@ class Desk:
         self.listed = True
         self.listing = ()  # what the list of all servers holds; else those that are not gone
         self.is_rehearsal = False
+        self.alarms = ()
 
     # What is seen
 
@@ -182,7 +183,15 @@ class Desk:
     def observation(self):
         needs = needs_of(self.plan, self.progress, self.people(), self.now)
         balancer = BalancerSeen(
-            LB, "web", self.balancer_status, tuple(self.nodes.values()), self.has_monitor, None, 2.0, self.now
+            LB,
+            "web",
+            self.balancer_status,
+            tuple(self.nodes.values()),
+            self.has_monitor,
+            None,
+            2.0,
+            self.now,
+            ("198.51.100.1",),
         )
         return Observation(
             at=self.now,
@@ -225,6 +234,7 @@ class Desk:
                 if image_id in needs.images or (needs.our_images and self.images_listed)
             },
             our_images=frozenset(self.images) if needs.our_images and self.images_listed else None,
+            alarms=self.alarms if needs.alarms else None,
         )
 
     # What happens

@@ -26,6 +26,7 @@ from portal.cloud.types import (
     Node,
     NodeStatus,
     Server,
+    Watched,
     Withheld,
 )
 from portal.errors import InDoubt, ProviderFailed, Refused, TryLater
@@ -52,6 +53,7 @@ class PaperCloud:
         self.slow: set[str] = set()
         self.listed = ()
         self.network = ()
+        self.alarms = ()
         self.finds = True
 
     async def _met(self, name):
@@ -71,6 +73,11 @@ class PaperCloud:
         return Balancer(
             LB, "web", BalancerStatus.ACTIVE, "HTTP", 80, "RANDOM", 2, ("198.51.100.1",), nodes, True
         )
+
+    async def watched(self):
+        await self._met("watched")
+        self.calls.append("watched")
+        return Watched(alarms=self.alarms)
 
     async def list_balancers(self):
         await self._met("list_balancers")

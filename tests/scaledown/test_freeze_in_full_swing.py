@@ -184,3 +184,15 @@ def test_a_rehearsal_is_not_held():
     for _ in range(5):
         desk.look()
     assert desk.progress.waiting is None or desk.progress.waiting.code != "freeze"
+
+
+def test_a_freeze_without_an_end_is_not_waited_for_beyond_the_window():
+    desk = Desk(a_plan(window_end=START + timedelta(hours=2)))
+    desk.until(lambda: desk.status is RunStatus.RUNNING)
+    desk.freeze = FREEZE
+    desk.look()
+    assert desk.progress.waiting.code == "freeze"
+    desk.now = desk.plan.window_end
+    desk.look()
+    assert (desk.status, desk.halt.code) == (RunStatus.HALTED, "window_over")
+    assert desk.sent == []

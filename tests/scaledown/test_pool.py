@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from portal.cloud.types import BalancerRef, BalancerStatus
+from portal.cloud.types import BalancerRef, BalancerStatus, Watched
 from portal.errors import ProviderFailed, Refused, TryLater
 from scaledown import pool as looking
 from scaledown.candidates import servers_of
@@ -58,10 +58,10 @@ class Cloud:
     async def balancers_holding(self, address):
         return (WEB, OTHER) if address == "10.0.0.6" else (WEB,)
 
-    async def network_measured(self):
+    async def watched(self):
         if "unmonitored" in self.faults:
             raise self.faults["unmonitored"]
-        return frozenset({"srv-06"})
+        return Watched(frozenset({"srv-06"}), self.faults.get("alarms", ()))
 
     async def attached_volumes(self, server_id):
         return None if server_id == "srv-06" else ()
