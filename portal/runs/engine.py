@@ -597,11 +597,11 @@ class Engine:
         failures = view.failures + 1
         metrics.FAILURES.labels(view.kind).inc()
         wait_s = rules.retry_after_s(failures)
-        can_halt = view.status is not RunStatus.HALTED and RunStatus.HALTED in RUN_MOVES[view.status]
-        if failures >= rules.FAILURES_BEFORE_HALT and can_halt:
-            halt = rules.internal_halt(failures, code)
+        may_halt = view.status is RunStatus.HALTED or RunStatus.HALTED in RUN_MOVES[view.status]
+        halt = rules.failing_halt(failures, code, view.halt, view.now) if may_halt else None
+        if halt is not None:
             decision = Decision(progress=view.progress, halt=halt, look_again_s=wait_s)
-            log.error("run_halted", code=code, failures=failures)
+            log.error("run_halted", code=halt.code, failures=failures, why=code)
             try:
                 stored = replace(view, progress=tick.stored)
                 await self.do(self.store.commit, stored, self._whole(tick, decision), failed=True)

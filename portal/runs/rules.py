@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from portal.frozen import replace
 from portal.runs.types import (
     RUN_MOVES,
     Action,
@@ -29,6 +30,8 @@ CHECK_MARGIN_S = 2.0
 """A lease must outlast a call's deadline by this much before the call is made (architecture.md, tick 4)."""
 
 FAILURES_BEFORE_HALT = 3
+FAILURES_UNWATCHED = 8
+"""So many, two minutes at least by `retry_after_s`, leave a run that has halted before without anybody who watches it."""
 
 SENT_BEFORE = "The intent was marked as sent or settled before; it must be read, never withdrawn."
 NOT_SENT = "not_sent"
@@ -297,6 +300,29 @@ def internal_halt(failures: int, code: str = "internal_error") -> Halt:
         customer_says="Paused for safety: a fault in the portal. Your launch manager is looking at it.",
         next_commands=("resume", "abort"),
     )
+
+
+UNWATCHED = " Nothing watches over it: "
+"""What stands between why a run halted and what came since."""
+
+
+def failing_halt(failures: int, code: str, standing: Halt | None, at: datetime) -> Halt | None:
+    """Return how a run halts whose ticks failed so often in a row, None where there is nothing to say (anew).
+
+    One that halted before keeps why, and what people are asked; that nobody watches over it any more is said as well,
+    at least as something to be decided today, until a look shows again why it halted.
+    """
+    if standing is None:
+        return internal_halt(failures, code) if failures >= FAILURES_BEFORE_HALT else None
+    is_said = standing.code in {"cannot_look", "internal_error"} or UNWATCHED in standing.says
+    if is_said or failures < FAILURES_UNWATCHED:
+        return None
+    failed = (
+        "the provider could not be looked at" if code == "cannot_look" else "the portal itself failed on it"
+    )
+    rank = standing.rank if standing.rank is HaltRank.SITE_IN_DANGER else HaltRank.DECIDE_TODAY
+    says = f"{standing.says}{UNWATCHED}at {at:%Y-%m-%d %H:%M} UTC {failed} {failures} times in a row. The run keeps trying."
+    return replace(standing, rank=rank, says=says)
 
 
 def doubt_halt(action: Action, since_s: float) -> Halt:

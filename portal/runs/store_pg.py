@@ -484,9 +484,9 @@ class PgStore:
         failures = run.failures + 1
         metrics.FAILURES.labels(run.kind).inc()
         _release(run, view, now, rules.retry_after_s(failures), failed=True)
-        if failures >= rules.FAILURES_BEFORE_HALT and view.status is not RunStatus.HALTED:
-            halt = Decision(progress=run.progress, halt=rules.internal_halt(failures))
-            self._apply(run, view, halt, now, is_projected=False)
+        halt = rules.failing_halt(failures, "internal_error", view.halt, now)
+        if halt is not None:
+            self._apply(run, view, Decision(progress=run.progress, halt=halt), now, is_projected=False)
         else:
             _save(run, _LEASE_FIELDS)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from portal.runs import rules
 from portal.runs.engine import MOST_TICKS, Ended, Engine
-from portal.runs.types import Decision, Entry, LeaseLost, RunStatus, Sample, StoreAway
+from portal.runs.types import Decision, Entry, Halt, HaltRank, LeaseLost, RunStatus, Sample, StoreAway
 from tests.runs.toy import ToyKind
 
 
@@ -398,6 +399,35 @@ def test_a_provider_that_cannot_be_looked_at_three_times_halts_the_run(memory, e
     for _ in range(3):
         tick(memory, engine, kind, ref)
     assert memory.row(ref)["halt_code"] == "cannot_look"
+
+
+def test_of_a_halted_run_that_nobody_can_watch_is_said_so_once(memory, engine, kind, world):
+    ref = memory.create()
+    world.faults = ["refused"]
+    tick(memory, engine, kind)
+    halted = memory.runs.runs[ref].halt
+    world.blind = ["away"] * (rules.FAILURES_UNWATCHED + 2)
+    for _ in range(rules.FAILURES_UNWATCHED - 1):
+        tick(memory, engine, kind, ref)
+    assert memory.runs.runs[ref].halt == halted
+    lines = len(memory.journal(ref))
+    tick(memory, engine, kind, ref)
+    told = memory.runs.runs[ref].halt
+    assert told.says.startswith(f"{halted.says}{rules.UNWATCHED}at ")
+    assert "the provider could not be looked at 8 times in a row" in told.says
+    assert (told.code, told.next_commands) == (halted.code, halted.next_commands)
+    assert told.rank is HaltRank.DECIDE_TODAY
+    tick(memory, engine, kind, ref)
+    assert memory.runs.runs[ref].halt == told
+    assert len(memory.journal(ref)) == lines + 1
+
+
+@pytest.mark.parametrize("rank", HaltRank)
+def test_what_fails_while_a_run_stands_never_makes_a_halt_less_urgent(rank):
+    standing = Halt("drain_limit", rank, "It drains.", "Paused.", ("wait",))
+    told = rules.failing_halt(8, "internal_error", standing, datetime(2026, 1, 1, tzinfo=UTC))
+    assert told.rank is (rank if rank is HaltRank.SITE_IN_DANGER else HaltRank.DECIDE_TODAY)
+    assert told.customer_says == "Paused."
 
 
 def test_a_bug_in_mid_call_halts_at_once_and_is_read(memory, engine, kind, world):
