@@ -26,6 +26,7 @@ from portal.simulator.app import create_app
 from portal.simulator.clock import RealClock, VirtualClock
 from portal.simulator.entities import DOCUMENTED_RATE_LIMITS
 from portal.simulator.faults import Fault
+from portal.simulator.hands import Hands
 from portal.simulator.transport import SimulatorTransport
 from portal.simulator.world import World
 from scaledown import network
@@ -524,3 +525,22 @@ def test_over_a_real_port_everything_works_from_credentials_alone(settings):
     done, code = asyncio.run(act())
     assert done == Done({"status": "202"})
     assert code == "closed_address"
+
+
+def test_an_alarm_of_the_pool_is_found_by_the_look_for_a_plan():
+    async def act(desk):
+        found = await discover(desk.cloud)
+        pool = found.pools[0]
+        server = pool.members[0].server
+        hands = Hands(desk.world)
+        hands.do("set_alarm", of=server.id, label="CPU", state="WARNING")
+        hands.do("set_alarm", of=pool.balancer.id, label="Home page", state="CRITICAL")
+        alarms = (await desk.cloud.watched()).alarms
+        assert [(one.label, one.state.value) for one in alarms] == [
+            ("Home page", "CRITICAL"),
+            ("CPU", "WARNING"),
+        ]
+        assert pool.balancer.virtual_ips[0] in alarms[0].addresses
+        assert alarms[1].server_id == server.id
+
+    run(act)

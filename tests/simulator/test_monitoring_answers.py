@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from portal.simulator.errors import ProviderError
+from portal.simulator.hands import Hands
 from portal.simulator.monitoring import DAY_S, PERIOD_S, RESOLUTIONS
 from portal.simulator.world import World
 from tests.simulator.support import Desk, check_of, drain_to_zero, launch, plot, server, wait
@@ -185,3 +186,23 @@ def test_it_is_found_in_the_catalog_and_answers_only_its_own_tenant():
     ).json()
     assert answer["metadata"]["count"] == len(answer["values"]) in (11, 12)
     assert set(answer["values"][0]) == {"numPoints", "average", "timestamp"}
+
+
+def test_an_alarm_is_what_somebody_made_it_and_tells_since_when():
+    world = launch()
+    wait(world, 60)
+    of = server(world, "web-01")
+    hands = Hands(world)
+    hands.do("set_alarm", of=of.server_id, label="CPU", state="WARNING")
+    balancer = next(iter(world.balancers.values()))
+    hands.do("set_alarm", of=str(balancer.lb_id), label="Home page", state="CRITICAL")
+    values = {value["entity"]["label"]: value for value in world.monitoring_overview(limit=1000)["values"]}
+    [alarm], [state] = values["web-01"]["alarms"], values["web-01"]["latest_alarm_states"]
+    assert (alarm["label"], state["state"], state["alarm_id"]) == ("CPU", "WARNING", alarm["id"])
+    assert state["timestamp"] == round((world.start.timestamp() + world.now) * 1000)
+    assert state["check_id"] in {check["id"] for check in values["web-01"]["checks"]}
+    assert [one["state"] for one in values[balancer.name]["latest_alarm_states"]] == ["CRITICAL"]
+    assert values["web-02"]["alarms"] == values["web-02"]["latest_alarm_states"] == []
+    for wrong in ({"of": of.server_id, "state": "RED"}, {"of": "nobody", "state": "OK"}):
+        with pytest.raises(ValueError, match=r"no state|no server"):
+            hands.do("set_alarm", label="CPU", **wrong)
