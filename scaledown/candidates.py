@@ -26,6 +26,8 @@ from scaledown.types import (
 )
 
 FLOOR_DEFAULT = 2
+MOST_WINDOWS = 14
+"""On so many days a change window may come at most: by then the site is another one than the approvers saw."""
 GUARD_SHARE_DEFAULT = 0.8
 SLOWER_ALLOWED_DEFAULT = 0.3
 VITAL_FALL_ALLOWED_DEFAULT = 0.3
@@ -70,6 +72,10 @@ class Choice:
     guard_share: float = GUARD_SHARE_DEFAULT
     window_start: datetime | None = None
     window_end: datetime | None = None
+    window_days: int = 1
+    """On how many days the window comes: what does not fit into one goes on in the next."""
+    window_weekends: bool = False
+    """Whether it comes on Saturdays and Sundays, too, where it does not begin on one."""
     is_unattended: bool = False
     needs_contacts: bool = False
     """Begins only while a primary contact and a backup are proven and awake. It asks for more and allows nothing, so it is
@@ -183,6 +189,8 @@ class Known:
 
     account_ref: str
     connection_ref: str
+    zone: str = "UTC"
+    """The account's time zone, in which windows of later days come at the same hours."""
     event_name: str | None = None
     event_starts_at: datetime | None = None
     added: tuple[Added, ...] = ()

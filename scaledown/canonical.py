@@ -38,6 +38,7 @@ _CAME_WITH: Mapping[str, int] = {
     "vital_fall_allowed": 7,
     "no_vital_reason": 7,
     "alarms": 8,
+    "later_windows": 8,
 }
 PLANS_KEPT = 500
 _OF_A_SERVER_CAME_WITH: Mapping[str, int] = {"image_id": 2}

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from portal.cloud.types import BalancerStatus
 from portal.frozen import replace
 from portal.runs.types import HaltRank
-from scaledown import looks, network, wording
+from scaledown import hours, looks, network, wording
 from scaledown.network import Quiet
 from scaledown.progress import DrainWay, NodeState, NodeWay, ServerWay
 from scaledown.put_backs import put_backs
@@ -301,8 +301,9 @@ def _at_drain_limit(turn: Turn, way: ServerWay) -> bool:
             f"drain limit reached, the plan lets them be cut ({open_now})",
         )
     patience_s = PATIENCE_S
-    if plan.window_end is not None:  # nobody's answer is waited for beyond the window (`machine.window_end`)
-        patience_s = min(PATIENCE_S, max(0.0, (plan.window_end - turn.now).total_seconds()))
+    closes = hours.closes_at(plan, turn.now)
+    if closes is not None:  # nobody's answer is waited for beyond the window (`machine.window_end`)
+        patience_s = min(PATIENCE_S, max(0.0, (closes - turn.now).total_seconds()))
     quiet = None if drain.seen_at is None else _quiet(turn, way, drain, drain.seen_at)
     beside = "" if quiet is None else quiet.says
     words = wording.limit_reached(way.name, drain.connections, plan.drain_limit_s, patience_s, beside)

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from capacity.fields import FIRST_YEAR, LAST_YEAR, MomentField, ShareField
 from portal.frozen import replace
-from scaledown.candidates import MOST_VITAL, Choice
+from scaledown.candidates import MOST_VITAL, MOST_WINDOWS, Choice
 from scaledown.less import Less
 from scaledown.spans import span_text
 from scaledown.types import AtLimit, Grade, ImageRule, Order, PlanData
@@ -296,6 +296,16 @@ class SafetyForm(forms.Form):
     )
     window_start = MomentField(label="Not before", required=False)
     window_end = MomentField(label="Not after", required=False)
+    window_days = forms.IntegerField(
+        label="On how many days",
+        min_value=1,
+        max_value=MOST_WINDOWS,
+        help_text="What does not fit into one goes on at the same hours of the next working day, after a fresh pre-flight.",
+    )
+    window_weekends = forms.BooleanField(
+        label="Also on Saturdays and Sundays",
+        required=False,
+    )
     is_unattended = forms.BooleanField(
         label="May run with nobody in charge",
         required=False,
@@ -334,8 +344,13 @@ class SafetyForm(forms.Form):
                 "min_drain_s", "The shortest drain is longer than the drain limit: no drain could ever end."
             )
         end = data.get("window_end")
-        if end is not None and end <= timezone.now():
+        days = data.get("window_days") or 1
+        if end is not None and end <= timezone.now() and days == 1:
             self.add_error("window_end", "That is over already. Choose a later time, or leave it empty.")
+        if days > 1 and (data.get("window_start") is None or end is None):
+            self.add_error(
+                "window_days", "Enter when the window begins and ends first, or let it come on 1 day."
+            )
         return data
 
     def onto(self, choice: Choice) -> Choice:

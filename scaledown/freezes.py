@@ -28,7 +28,7 @@ from portal.runs import journal
 from portal.runs import services as runs
 from portal.runs.models import Run
 from portal.runs.types import Entry
-from scaledown import ahead, asked
+from scaledown import ahead, asked, hours
 from scaledown.canonical import from_plain, frozen_plan, to_plain
 from scaledown.known import RISE, RISE_LASTS, event_known, load_known, rises_on
 from scaledown.models import FreezeOverride, Plan, PlanStatus
@@ -97,7 +97,7 @@ def for_start(plan: Plan, data: PlanData, now: datetime) -> list[Freeze]:
 
     At most five queries, those of `known.load_known`, and those of `doubts_about`.
     """
-    begins = max(now, data.window_start or now)
+    begins = hours.begins_at(data, now)
     found = freezes_at(plan.account, begins)
     if begins == now:  # what is open as a later window opens, that one's pre-flight finds
         found += _severe_cases(plan.account, None, now)
@@ -167,7 +167,7 @@ def _needs(
     """
     near = asked.EVENTS.instances(plan.account_id, moment, moment + ahead.AHEAD)
     shown, looked_at = _shown(plan.preview or {})
-    then = max(looked_at, data.window_start or looked_at)
+    then = hours.begins_at(data, looked_at)
     by_now = replace(_by_now(data, load), target=data.target + staying)
     needed = []
     if ahead.is_worse(data, by_now):
@@ -417,24 +417,34 @@ def windows(accounts: QuerySet[Account], start: datetime, end: datetime) -> list
     ).select_related("account")
     found = []
     for row in rows.only("ref", "title", "account", "updated_at", "data"):
-        opens, closes = (_moment(row.data.get(name)) for name in ("window_start", "window_end"))
-        if opens is None or closes is None or not (opens < end and closes > start):
-            continue
-        found.append(
-            Item(
-                opens,
-                closes,
-                CalendarKind.WINDOW.value,
-                "Change window of a scale-down",
-                row.account.time_zone,
-                account=row.account,
-                url=reverse("scaledown:plan-detail", args=[row.ref]),
-                uid=f"plan-{row.ref}",
-                sequence=int((row.updated_at - datetime(2020, 1, 1, tzinfo=UTC)).total_seconds()),
-                changed_at=row.updated_at,
+        for number, (opens, closes) in enumerate(_windows_of(row.data)):
+            if not (opens < end and closes > start):
+                continue
+            found.append(
+                Item(
+                    opens,
+                    closes,
+                    CalendarKind.WINDOW.value,
+                    "Change window of a scale-down",
+                    row.account.time_zone,
+                    account=row.account,
+                    url=reverse("scaledown:plan-detail", args=[row.ref]),
+                    uid=f"plan-{row.ref}{f'-{number}' if number else ''}",
+                    sequence=int((row.updated_at - datetime(2020, 1, 1, tzinfo=UTC)).total_seconds()),
+                    changed_at=row.updated_at,
+                )
             )
-        )
     return found
+
+
+def _windows_of(data: Mapping[str, Any]) -> Iterable[tuple[datetime, datetime]]:
+    """Return beginning and end of each window of a stored plan; none where one is open."""
+    spans = [(data.get("window_start"), data.get("window_end"))]
+    spans += [(one["starts_at"], one["ends_at"]) for one in data.get("later_windows", ())]
+    for span in spans:
+        opens, closes = map(_moment, span)
+        if opens is not None and closes is not None:
+            yield opens, closes
 
 
 def _moment(text: Any) -> datetime | None:

@@ -115,6 +115,7 @@ def known_for(
     return Known(
         account_ref=str(connection.account.ref),
         connection_ref=str(connection.ref),
+        zone=connection.account.time_zone,
         event_name=event.name if event else None,
         event_starts_at=event.starts_at if event else None,
         decay=_decay(connection, balancer_ids, event, at),

@@ -26,7 +26,7 @@ from portal.runs.models import Intent, JournalEntry, Run, RunCommand, RunSample,
 from portal.runs.plain import for_reader
 from portal.runs.selectors import kept_waiting
 from portal.runs.types import HaltRank, RunStatus
-from scaledown import canonical, growths, peak, services, someone, wording
+from scaledown import canonical, growths, hours, peak, services, someone, wording
 from scaledown.asking import Called, Halted, Question, question_of
 from scaledown.canonical import plan_from_plain
 from scaledown.commands import RESTING
@@ -543,7 +543,7 @@ def _question(run: Run, plan: PlanData, progress: Progress, now: datetime, wire:
             rank,
             now,
             at=run.halted_at,
-            window_end=plan.window_end,
+            window_end=hours.closes_at(plan, run.halted_at or now),
             in_charge=str(charge) if charge is not None and roles_on(charge, run.account) else None,
             is_rehearsal=run.is_rehearsal,
             deleting=_being_deleted(wire),

@@ -183,9 +183,12 @@ def window_end(turn: Turn) -> bool:
     Also while the run rests: nobody's answer is waited for beyond the window. Also one that is to be removed and of
     which no removal was sent yet: what it waits for may last. One of which a removal was sent is finished.
     """
-    end = turn.plan.window_end
     way = turn.progress.in_flight
-    if end is None or turn.now < end or way is None or way.phase not in {Phase.DRAINING, Phase.REMOVING}:
+    if (
+        way is None
+        or way.phase not in {Phase.DRAINING, Phase.REMOVING}
+        or not hours.is_closed(turn.plan, turn.now)
+    ):
         return False
     if way.put_back is not None or has_foreign_node(way) or _was_removal_sent(turn, way):
         return False
@@ -292,11 +295,19 @@ def _misses_peak(plan: PlanData, turn: Turn) -> bool:
 
 def _window_closes(turn: Turn, way: ServerWay) -> bool:
     """In what is left of the window no server can go: say so, also where a freeze, that may have no end, holds it back."""
-    opens, ends = turn.plan.window_start, turn.plan.window_end
-    if (opens is not None and turn.now < opens) or ends is None:
+    plan, now = turn.plan, turn.now
+    ends = hours.closes_at(plan, now)
+    if (
+        ends is None
+        or hours.begins_at(plan, now) > now
+        or turn.after(expected_s(plan, turn.progress)) <= ends
+    ):
         return False
-    if turn.after(expected_s(turn.plan, turn.progress)) <= ends:
-        return False
+    following = hours.next_after(plan, now)
+    if following is not None:
+        words = wording.window_goes_on(way.name, ends, following.starts_at)
+        turn.tell(way, words)
+        return turn.wait("window", words, until=following.starts_at, look_again_s=LOOK_RESTING_S)
     words = wording.window_too_short(way.name, ends)
     if any(w.phase is Phase.HELD for w in turn.progress.servers):
         return turn.wait("window", words, look_again_s=LOOK_RESTING_S)
@@ -306,13 +317,11 @@ def _window_closes(turn: Turn, way: ServerWay) -> bool:
 def begin(turn: Turn, way: ServerWay) -> bool:
     """Begin the next server, or wait, saying for what."""
     plan = turn.plan
-    if plan.window_start is not None and turn.now < plan.window_start:
-        return turn.wait(
-            "window",
-            wording.window_opens(plan.window_start),
-            until=plan.window_start,
-            look_again_s=LOOK_RESTING_S,
-        )
+    opens = hours.begins_at(plan, turn.now)
+    if opens > turn.now:
+        if turn.progress.started_at is not None:
+            turn.change(preflight_due=True)  # made as it opens: the site is another one by then
+        return turn.wait("window", wording.window_opens(opens), until=opens, look_again_s=LOOK_RESTING_S)
     if plan.hold_through is not None and _misses_peak(plan, turn):
         return turn.halt(
             "peak_missed",

@@ -27,7 +27,8 @@ def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) 
     counts: dict[str, None] = {}
     network: dict[str, datetime] = {}
     search: str | None = None
-    if progress.preflight_due:
+    is_preflight = progress.preflight_due and hours.begins_at(plan, now) <= now
+    if is_preflight:
         servers |= dict.fromkeys(s.server_id for s in (*plan.servers, *plan.remaining))
     queued = next((way for way in progress.servers if way.phase is Phase.QUEUED), None)
     is_in_hand = progress.in_flight is not None or any(
@@ -74,7 +75,7 @@ def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) 
         made=_looks_for_servers(progress, people),
         answers=_answers_wanted(progress),
         our_images=_looks_for_images(plan, progress, people, now),
-        alarms=progress.preflight_due and (plan.window_start is None or now >= plan.window_start),
+        alarms=is_preflight,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from portal.access import Permission
 from portal.frozen import replace
 from portal.runs.types import RunStatus
+from scaledown import hours
 from scaledown.commands import RESTING, STATUSES, at_limit, cannot_finish, failed_step, is_in_queue
 from scaledown.growing import to_create
 from scaledown.peak import is_watching
@@ -396,7 +397,8 @@ def _wait(now: Situation) -> list[Offer]:
         "The server keeps draining for 10 more minutes; then you are asked again.",
         "We wait 10 more minutes.",
     )
-    end, seen_at = now.plan.window_end, now.progress.sighted_at
+    seen_at = now.progress.sighted_at
+    end = None if seen_at is None else hours.closes_at(now.plan, seen_at)
     if end is not None and seen_at is not None and end <= seen_at + timedelta(seconds=WAIT_S):
         leaves = (
             "The window ends before that: the server keeps draining until then, and goes back in service."

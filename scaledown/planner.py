@@ -6,18 +6,20 @@ In: what the author chose (`Choice`), what was just read of the provider (`Pool`
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from capacity.status_url import filled
 from portal.cloud.discovery import serves
 from portal.cloud.types import Balancer
 from portal.errors import Refused
 from scaledown import alarms
-from scaledown.candidates import MOST_VITAL, Candidates, Choice, Known, Member, Pool, candidates
+from scaledown.candidates import MOST_VITAL, MOST_WINDOWS, Candidates, Choice, Known, Member, Pool, candidates
 from scaledown.types import (
     PEAK_SPARE_S,
     PLAN_FORMAT,
@@ -26,6 +28,7 @@ from scaledown.types import (
     PlannedNode,
     PlannedServer,
     PlannedVital,
+    PlannedWindow,
 )
 
 KEEP_ALIVE_MARGIN_S = 5.0
@@ -42,6 +45,7 @@ PAUSE_S = 60.0
 LONGEST_PAUSE_S = 43_200.0
 LONGEST_STOP_S = 7 * 86_400.0
 SHORTEST_KEPT_S, LONGEST_KEPT_S = 86_400.0, 366 * 86_400.0
+_SATURDAY = 5
 SHORTEST_REASON = 10
 """Characters of a written reason; shorter ones explain nothing."""
 
@@ -217,6 +221,44 @@ def check_choice(choice: Choice) -> None:
         raise Refused("The guard is a share of the ceiling above 0 and up to 1.", code="share_out_of_range")
     if choice.window_start and choice.window_end and choice.window_end <= choice.window_start:
         raise Refused("The change window ends before it starts.", code="window_backwards")
+    if not 1 <= choice.window_days <= MOST_WINDOWS:
+        raise Refused(f"The window comes on 1 to {MOST_WINDOWS} days.", code="window_days_out_of_range")
+    if choice.window_days > 1:
+        _check_later_windows(choice)
+
+
+def _check_later_windows(choice: Choice) -> None:
+    if choice.window_start is None or choice.window_end is None:
+        raise Refused(
+            "A window that comes on several days needs a beginning and an end. Enter both, or let it come once.",
+            code="window_open",
+        )
+    if choice.window_end - choice.window_start >= timedelta(days=1):
+        raise Refused(
+            "A window that comes on several days is shorter than a day. Make it shorter, or let it come once.",
+            code="window_too_long",
+        )
+
+
+def later_windows(choice: Choice, zone: str) -> tuple[PlannedWindow, ...]:
+    """Return the windows of later days: at the same times of day in the account's zone, also where clocks change between.
+
+    Working days are Monday to Friday; a window that begins on a Saturday or Sunday comes on all days.
+    """
+    start, end = choice.window_start, choice.window_end
+    if start is None or end is None or choice.window_days <= 1:
+        return ()
+    here = ZoneInfo(zone)
+    opens, closes = start.astimezone(here), end.astimezone(here)
+    every_day = choice.window_weekends or opens.weekday() >= _SATURDAY
+    found: list[PlannedWindow] = []
+    for days in itertools.count(1):
+        if len(found) == choice.window_days - 1:
+            return tuple(found)
+        later = timedelta(days=days)
+        if every_day or (opens + later).weekday() < _SATURDAY:
+            found.append(PlannedWindow((opens + later).astimezone(UTC), (closes + later).astimezone(UTC)))
+    raise AssertionError("days do not end")
 
 
 def hold_through(choice: Choice, known: Known, at: datetime) -> datetime | None:
@@ -369,6 +411,7 @@ def build_plan_data(choice: Choice, pool: Pool, known: Known) -> PlanData:
         fine_load_source=known.fine_load_source,
         window_start=choice.window_start,
         window_end=choice.window_end,
+        later_windows=later_windows(choice, known.zone),
         is_unattended=choice.is_unattended,
         reason=choice.reason,
         lifted=tuple(sorted(set(choice.lifted) & {member.server.id for member in gone})),

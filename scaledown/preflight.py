@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from portal.cloud.types import BalancerStatus
 from portal.runs.types import Action, HaltRank, RunStatus
-from scaledown import alarms, looks, wording
+from scaledown import alarms, hours, looks, wording
 from scaledown.notice import accept_pool
 from scaledown.planner import so_many_servers
 from scaledown.progress import NodeState, ServerWay
@@ -20,9 +20,11 @@ def before_start(turn: Turn) -> bool:
     """Pre-flight: the pool is read afresh and must be what was approved."""
     if turn.status is RunStatus.RUNNING and not turn.progress.preflight_due:
         return False
-    start = turn.plan.window_start
-    if start is not None and turn.now < start and turn.status is RunStatus.SCHEDULED:
-        return turn.wait("window", wording.starts_at(start), until=start, look_again_s=LOOK_AHEAD_S)
+    opens = hours.begins_at(turn.plan, turn.now)
+    if opens > turn.now:
+        if turn.status is RunStatus.SCHEDULED:
+            return turn.wait("window", wording.starts_at(opens), until=opens, look_again_s=LOOK_AHEAD_S)
+        return False  # it is made as the window opens; what is in hand or held goes on
     if turn.facts.freeze and not turn.people.is_rehearsal:
         words = wording.frozen(turn.facts.freeze, ends=turn.facts.freeze_until is not None)
         if turn.facts.freeze_until is None:

@@ -6,12 +6,12 @@ Source: spec "Preview".
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from portal.cloud.types import BalancerStatus
-from scaledown import alarms, images, looks, network
+from scaledown import alarms, hours, images, looks, network
 from scaledown.ahead import AHEAD, EventShown, Near, is_carried, nearness, needed_for, needs
 from scaledown.answers import LONGEST_BEFORE_S, SHORTEST_BEFORE_S, compares
 from scaledown.candidates import Candidates, Choice, Excluded, HeldAgainst, Known, Member, Pool, candidates
@@ -665,43 +665,70 @@ def _time_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[Warned]
     if plan.window_start and plan.window_end and (plan.hold_s or plan.hold_through or plan.stop_s):
         yield Warned(
             "window_hours",
-            "A held server is stopped, imaged and deleted in the hours of the change window only, "
+            f"A held server is stopped, imaged and deleted in the hours of the change window{'s' if plan.later_windows else ''} only, "
             f"{plan.window_start:%H:%M} to {plan.window_end:%H:%M} UTC: where its hold ends later, on the next day on which they come. "
             "Until then it is billed, and can be put back.",
             "Nothing is to be done. Leave the beginning of the window open if deletions may come at any hour.",
         )
     if plan.window_end is None:
         return
-    if plan.window_end <= pool.looked_at:
+    if hours.is_over(plan, pool.looked_at):
+        ended = hours.closes_at(plan, pool.looked_at)
         yield Warned(
             "window_over",
-            f"The change window is over: it ended {plan.window_end:%Y-%m-%d %H:%M} UTC.",
+            f"The change window is over: it ended {ended:%Y-%m-%d %H:%M} UTC.",
             "Choose a window that is still to come, or none.",
             blocks=True,
         )
         return
-    window_s = (plan.window_end - begins).total_seconds()
+    lasts_s = _windows_s(plan, pool.looked_at)
     shortest_s = min((server_time_s(plan, len(server.nodes))[0] for server in plan.servers), default=0.0)
-    all_s = sum(server_time_s(plan, len(server.nodes))[0] for server in plan.servers) + _pauses_s(plan)
-    all_s += _before_s(plan)[0]
-    if window_s < shortest_s:
+    if max(lasts_s) < shortest_s:
         yield Warned(
             "window_too_short",
             f"Not even one server fits into the change window: it takes at least {_duration(shortest_s)}.",
             "Make the window longer, or drain, soak or hold shorter.",
             blocks=True,
         )
-    elif window_s < all_s:
+        return
+    fit = _how_many_fit(plan, lasts_s)
+    if fit < len(plan.servers):
+        all_s = sum(server_time_s(plan, len(server.nodes))[0] for server in plan.servers) + _pauses_s(plan)
+        all_s += _before_s(plan)[0]
+        several = len(lasts_s) > 1
         yield Warned(
             "window_short",
-            f"Not every server fits into the change window; all take at least {_duration(all_s)}.",
-            "Make the window longer: what does not fit stays in service.",
+            f"Not every server fits into the change window{'s' if several else ''}: {so_many_servers(fit)} of {len(plan.servers)} at "
+            f"most; all take at least {_duration(all_s)}.",
+            "Make the window longer, or let it come on more days: what does not fit stays in service.",
         )
+
+
+def _windows_s(plan: PlanData, at: datetime) -> list[float]:
+    """Return how many seconds of each window are still to come, of those that are not over."""
+    assert plan.window_end is not None
+    first = (plan.window_start or at, plan.window_end)
+    spans = [first, *((one.starts_at, one.ends_at) for one in plan.later_windows)]
+    return [(ends - max(starts, at)).total_seconds() for starts, ends in spans if ends > at]
+
+
+def _how_many_fit(plan: PlanData, lasts_s: Sequence[float]) -> int:
+    """Return how many servers can leave the pool in these windows at the quickest, one after another, none across two."""
+    takes = [server_time_s(plan, len(server.nodes))[0] for server in plan.servers]
+    left_s, later = lasts_s[0] - _before_s(plan)[0], list(lasts_s[1:])
+    for number, one_s in enumerate(takes):
+        while left_s < one_s:
+            if not later:
+                return number
+            left_s = later.pop(0)
+        left_s -= one_s + plan.pause_between_s
+    return len(takes)
 
 
 def _freeze_warnings(plan: PlanData, begins: datetime, known: Known) -> Iterable[Warned]:
     """Warn of a freeze that is in force at the beginning, or comes up before it may be through."""
-    ahead = max(plan.window_end or begins + AHEAD, begins + AHEAD)
+    last = plan.later_windows[-1].ends_at if plan.later_windows else plan.window_end
+    ahead = max(last or begins, begins + AHEAD)
     for freeze in known.freezes:
         if freeze.starts_at <= begins < freeze.ends_at:
             yield Warned(

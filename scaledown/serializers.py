@@ -16,7 +16,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from rest_framework import serializers
 
-from scaledown.candidates import Choice
+from scaledown.candidates import MOST_WINDOWS, Choice
 from scaledown.live import LiveRun
 from scaledown.models import Plan, PlanStatus
 from scaledown.preview import Preview
@@ -203,6 +203,15 @@ class ChoiceIn(serializers.Serializer[Any]):
     guard_share = serializers.FloatField(min_value=0.01, max_value=1, required=False)
     window_start = serializers.DateTimeField(required=False, allow_null=True)
     window_end = serializers.DateTimeField(required=False, allow_null=True)
+    window_days = serializers.IntegerField(
+        min_value=1,
+        max_value=MOST_WINDOWS,
+        required=False,
+        help_text="On how many days the window comes, at the same hours of the account's zone; 1 where it is not said.",
+    )
+    window_weekends = serializers.BooleanField(
+        required=False, help_text="Whether it comes on Saturdays and Sundays, too."
+    )
     is_unattended = serializers.BooleanField(required=False)
     needs_contacts = serializers.BooleanField(
         required=False,

@@ -38,7 +38,7 @@ from portal.errors import NotPermitted, Refused, StaleState
 from portal.runs import services as runs
 from portal.runs.models import Run, RunCommand
 from portal.runs.types import RunStatus
-from scaledown import freezes, offers, someone
+from scaledown import freezes, hours, offers, someone
 from scaledown.candidates import Choice, Known, Pool, kept, sizes_of
 from scaledown.canonical import digest, from_plain, plan_from_plain, plan_to_plain, to_plain
 from scaledown.known import known_for
@@ -504,9 +504,9 @@ def start_run(
             code="digest_broken",
         )
     now = timezone.now()
-    begins = max(now, data.window_start or now)
+    begins = hours.begins_at(data, now)
     _check_approval(locked, actor, begins)
-    if data.window_end is not None and now >= data.window_end:
+    if hours.is_over(data, now):
         raise Refused("The change window of this plan is over. Copy it with a new one.", code="window_over")
     if says := peak_is_over(data, begins):
         raise Refused(says, code="peak_over")
@@ -526,7 +526,7 @@ def start_run(
         title=locked.title,
         actor=actor,
         progress=progress_to_plain(new_progress(data, now)),
-        first_tick_at=data.window_start if data.window_start and data.window_start > now else None,
+        first_tick_at=begins if begins > now else None,
     )
     _move(locked, PlanStatus.USED)
     locked.save()
@@ -557,9 +557,9 @@ def why_not_start(
     `frozen` is what it would start into. What of it the person may override is no such reason: it takes a written one. At most
     nine queries, and one more where the plan was made less.
     """
-    if data.window_end is not None and at >= data.window_end:
+    if hours.is_over(data, at):
         return "The change window of this plan is over. Copy it with a new one."
-    begins = max(at, data.window_start or at)
+    begins = hours.begins_at(data, at)
     try:
         _check_approval(plan, actor, begins)
     except Refused as refusal:

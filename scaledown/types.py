@@ -210,6 +210,14 @@ class PlannedVital:
 
 
 @dataclass(frozen=True)
+class PlannedWindow:
+    """One of the windows in which servers leave the pool."""
+
+    starts_at: datetime
+    ends_at: datetime
+
+
+@dataclass(frozen=True)
 class PlanData:
     """A plan as approved. Durations in seconds, rates in requests per second, shares 0 to 1."""
 
@@ -287,6 +295,8 @@ class PlanData:
     """Why no vital figure is looked at; "" where one is."""
     alarms: tuple[str, ...] | None = None
     """The alarms of the pool that fired as the plan was drawn up, as `alarms.spelt`; None where that could not be read."""
+    later_windows: tuple[PlannedWindow, ...] = ()
+    """Windows of later days, in order, in which it goes on with what did not fit into those before."""
 
     @property
     def measures_load(self) -> bool:

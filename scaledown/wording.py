@@ -175,6 +175,13 @@ def window_for_held(name: str, at: datetime) -> Words:
     )
 
 
+def window_goes_on(name: str, end: datetime, opens: datetime) -> Words:
+    return Words(
+        f"{name} does not fit any more into the window, which ends {clock(end)}. It begins in the next one: {clock(opens)}.",
+        f"The agreed time is over for now. We go on {clock(opens)}. Nothing for you to do.",
+    )
+
+
 def window_too_short(name: str, end: datetime) -> Words:
     return Words(
         f"{name} does not fit any more into the window, which ends {clock(end)}.",

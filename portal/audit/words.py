@@ -281,8 +281,10 @@ FIELDS = {
     "vital_fall_allowed": "how far vital figures may fall",
     "no_vital_reason": "why no vital figure is watched",
     "url_template": "address of the count",
+    "window_days": "on how many days",
     "window_end": "not after",
     "window_start": "not before",
+    "window_weekends": "also on Saturdays and Sundays",
     "zeros_needed": "looks without connections",
 }
 # Rows point to each other by numbers that mean nothing to a reader, and references stand in addresses.

@@ -7,15 +7,16 @@ already; that this look was fresh is a rule of its own (`rests_on_fresh_looks`).
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
-from itertools import pairwise
+from datetime import datetime, timedelta
+from itertools import pairwise, product, zip_longest
 from statistics import median
 
 from portal.runs.rules import SET_ASIDE
-from scaledown.types import AtLimit, Grade, ImageRule, PlannedServer
+from scaledown.types import AtLimit, Grade, ImageRule, PlanData, PlannedServer
 from tests.faults.history import (
     Answered,
     Asked,
@@ -1131,14 +1132,21 @@ def begins_and_ends_nothing_in_a_freeze(story: Story) -> Iterator[str]:
             yield f"{sent.server} is changed in a freeze: {sent.name}"
 
 
+def _window_of(plan: PlanData, at: datetime, spare: timedelta) -> tuple[datetime | None, datetime | None]:
+    """Return the newest window that has opened by then, give or take `spare`; the first one before that."""
+    spans = [(plan.window_start, plan.window_end), *((w.starts_at, w.ends_at) for w in plan.later_windows)]
+    begun = [(start, end) for start, end in spans if start is None or start <= at + spare]
+    return begun[-1] if begun else spans[0]
+
+
 def keeps_to_the_window(story: Story) -> Iterator[str]:
-    """No server begins outside the change window, or so late that its soak would not fit."""
-    start, end = story.plan.window_start, story.plan.window_end
+    """No server begins outside the change windows, or so late that its soak would not fit."""
     spare = timedelta(seconds=LOOK_S + SPARE_S + story.slack_s)
     for place, sent in story.sends():
         if sent.name != "set_DRAINING":
             continue
         mine = story.every(Sent, 0, place, server=sent.server)
+        start, end = _window_of(story.plan, sent.at, timedelta(seconds=story.slack_s))
         if mine and not mine[-1].is_put_back:
             if end is not None and sent.at > end + spare:
                 yield f"{sent.server} is drained after the window"
@@ -1147,6 +1155,12 @@ def keeps_to_the_window(story: Story) -> Iterator[str]:
             yield f"{sent.server} begins before the window"
         if end is not None and sent.at + timedelta(seconds=story.plan.soak_s) > end + spare:
             yield f"{sent.server} begins too late in the window"
+        later = [one.starts_at for one in story.plan.later_windows if one.starts_at == start]
+        opened_t = sent.t - (sent.at - later[0]).total_seconds() if later else 0.0
+        if later and not any(
+            line.t >= opened_t - story.slack_s for line in story.every(Wrote, 0, place, kind="preflight_good")
+        ):
+            yield f"{sent.server} begins in a later window without a fresh pre-flight"
 
 
 def begins_with_the_held_only_in_the_windows_hours(story: Story) -> Iterator[str]:
@@ -1161,7 +1175,13 @@ def begins_with_the_held_only_in_the_windows_hours(story: Story) -> Iterator[str
         before = [s.name for s in story.every(Sent, 0, place, server=sent.server)]
         if sent.name in before or (sent.name == "delete" and story.plan.images is not ImageRule.NONE):
             continue  # what was begun is finished
-        into_s = (sent.at - start).total_seconds() % 86400
+        start, end = _window_of(story.plan, sent.at, timedelta(seconds=spare_s))
+        assert start is not None
+        assert end is not None
+        if story.plan.later_windows and start != story.plan.later_windows[-1].starts_at:
+            into_s = (sent.at - start).total_seconds()  # hours of days come after the last one only
+        else:
+            into_s = (sent.at - start).total_seconds() % 86400
         if min(into_s, 86400 - into_s) > spare_s and into_s > (end - start).total_seconds() + spare_s:
             yield f"{sent.name} of {sent.server} begins outside the window's hours"
 
@@ -1175,17 +1195,22 @@ def _meddled_with_nodes(story: Story, server: str, lb_id: int) -> bool:
 
 def leaves_nothing_draining_after_the_window(story: Story) -> Iterator[str]:
     """At the window's end a node that still drains is enabled again, also of a server that another hand renamed."""
-    end = story.plan.window_end
-    if end is None:
-        return
+    ends = [story.plan.window_end, *(one.ends_at for one in story.plan.later_windows)]
     offset_s = story.slack_s + 60.0
     world_start = next((s.at - timedelta(seconds=s.t) for _, s in story.sends()), None)
     if world_start is None:
         return
-    end_t = (end - world_start).total_seconds()
-    for planned in story.plan.servers:
+    starts = [one.starts_at for one in story.plan.later_windows]
+    spans = [
+        ((end - world_start).total_seconds(), (opens - world_start).total_seconds() if opens else math.inf)
+        for end, opens in zip_longest(ends, starts)
+        if end is not None
+    ]
+    for planned, (end_t, opens_t) in product(story.plan.servers, spans):
         for place, event in enumerate(story.events):
-            if not isinstance(event, Looked) or event.balancer is None or event.t < end_t + offset_s:
+            if not isinstance(event, Looked) or event.balancer is None:
+                continue
+            if not end_t + offset_s <= event.t < opens_t:
                 continue
             lb_id = event.balancer.lb_id
             drains = any(n.condition == "DRAINING" for n in event.balancer.of(planned.server_id))

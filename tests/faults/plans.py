@@ -16,6 +16,7 @@ from scaledown.types import (
     PlannedNode,
     PlannedProbe,
     PlannedServer,
+    PlannedWindow,
 )
 from tests.faults.worlds import ELSEWHERE
 
@@ -43,7 +44,7 @@ def planned_server(world, server, balancer_ids):
 def plan_for(world, *, out=3, window=None, hold_through_s=None, watch_until_s=None, **changes) -> PlanData:
     """Return a plan that takes the newest `out` servers of all balancers' pools out.
 
-    `window` is (start, end) in world seconds, each or None; so is when the next peak is over, through which servers are
+    `window` is (start, end) in world seconds, each or None, with later windows behind them, as pairs; so is when the next peak is over, through which servers are
     held, and until when it is watched.
     """
     covered = [lb for lb in world.balancers.values() if lb.name != ELSEWHERE]
@@ -61,7 +62,10 @@ def plan_for(world, *, out=3, window=None, hold_through_s=None, watch_until_s=No
     )
     start, end, peak_over, watch_until = (
         None if t is None else world.time_at(t).astimezone(UTC)
-        for t in (*(window or (None, None)), hold_through_s, watch_until_s)
+        for t in (*(window or (None, None))[:2], hold_through_s, watch_until_s)
+    )
+    later = tuple(
+        PlannedWindow(*(world.time_at(t).astimezone(UTC) for t in span)) for span in (window or ())[2:]
     )
     plan = PlanData(
         format=PLAN_FORMAT,
@@ -98,6 +102,7 @@ def plan_for(world, *, out=3, window=None, hold_through_s=None, watch_until_s=No
         guard_share=0.8,
         window_start=start,
         window_end=end,
+        later_windows=later,
         is_unattended=False,
         reason="",
         strays=strays,

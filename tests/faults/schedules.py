@@ -258,6 +258,7 @@ PEAKS = [  # when the peak is over through which servers are held, and until whe
     (120.0, 200.0),
 ]
 WINDOWS = [None, None, None, (5.0, None), (0.0, 75.0), (10.0, 90.0), (0.0, 140.0)]
+WINDOWS += [(0.0, 75.0, (100.0, 300.0)), (0.0, 60.0, (90.0, 150.0), (180.0, 400.0))]
 
 
 class Pick:

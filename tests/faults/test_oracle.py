@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from scaledown.types import AtLimit, Grade, ImageRule
+from scaledown.types import AtLimit, Grade, ImageRule, PlannedWindow
 from tests.faults import history, oracle
 from tests.faults.history import (
     Answered,
@@ -545,6 +545,24 @@ def after_the_window(story):
     return replace(story, plan=replace(story.plan, window_end=sent.at + timedelta(seconds=5)))
 
 
+def between_two_windows(story):
+    _, sent = first(story, Sent, "set_DRAINING")
+    later = PlannedWindow(sent.at + timedelta(hours=1), sent.at + timedelta(hours=2))
+    start, end = sent.at - timedelta(hours=2), sent.at - timedelta(hours=1)
+    return replace(
+        story, plan=replace(story.plan, window_start=start, window_end=end, later_windows=(later,))
+    )
+
+
+def in_a_later_window_as_it_was(story):
+    _, sent = first(story, Sent, "set_DRAINING")
+    later = PlannedWindow(sent.at - timedelta(seconds=0.01), sent.at + timedelta(hours=2))
+    start, end = sent.at - timedelta(hours=2), sent.at - timedelta(hours=1)
+    return replace(
+        story, plan=replace(story.plan, window_start=start, window_end=end, later_windows=(later,))
+    )
+
+
 def stopped_after_the_window(story):
     _, sent = first(story, Sent, "stop")
     plan = replace(
@@ -749,6 +767,8 @@ BAD = [
     (in_a_freeze, oracle.begins_and_ends_nothing_in_a_freeze),
     (before_the_window, oracle.keeps_to_the_window),
     (after_the_window, oracle.keeps_to_the_window),
+    (between_two_windows, oracle.keeps_to_the_window),
+    (in_a_later_window_as_it_was, oracle.keeps_to_the_window),
     (stopped_after_the_window, oracle.begins_with_the_held_only_in_the_windows_hours),
     (drains_on_after_the_window, oracle.leaves_nothing_draining_after_the_window),
     (drains_on_renamed, oracle.leaves_nothing_draining_after_the_window),

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 
 from portal.runs.types import RunStatus
 from scaledown.types import AtLimit, Grade, Phase
+from tests.faults.history import Wrote
 from tests.faults.schedules import POINTS, cases, random_case
 from tests.faults.simulation import Event, simulate
 
@@ -205,6 +206,25 @@ def test_servers_held_through_a_peak_are_deleted_after_it_and_not_before():
     deleted = [sent.at for _, sent in result.story.sends() if sent.name == "delete"]
     assert len(deleted) == 3
     assert min(deleted) > result.story.plan.hold_through
+
+
+def test_what_does_not_fit_into_one_window_goes_on_in_the_next_after_a_fresh_pre_flight():
+    plan = {"drain_limit_s": 30.0, "window": (0.0, 75.0, (100.0, 400.0))}
+    result = simulate(plan=plan, horizon_s=500.0)
+    assert result.violations == []
+    assert result.status is RunStatus.COMPLETED
+    assert result.counts["delete"] == 3
+    lines = [line.t for line in result.story.every(Wrote, kind="preflight_good")]
+    assert len(lines) == 2
+    assert lines[1] >= 100.0
+
+
+def test_a_server_that_still_drains_as_a_window_ends_is_taken_out_in_the_next():
+    plan = {"drain_limit_s": 60.0, "window": (0.0, 110.0, (150.0, 900.0))}
+    result = simulate(scenario="persistent", plan=plan, horizon_s=800.0)
+    assert result.violations == []
+    back = [sent for _, sent in result.story.sends() if sent.is_put_back]
+    assert back
 
 
 def test_no_server_begins_after_the_window():
