@@ -300,6 +300,7 @@ class SafetyForm(forms.Form):
         label="On how many days",
         min_value=1,
         max_value=MOST_WINDOWS,
+        required=False,
         help_text="What does not fit into one goes on at the same hours of the next working day, after a fresh pre-flight.",
     )
     window_weekends = forms.BooleanField(
@@ -344,7 +345,7 @@ class SafetyForm(forms.Form):
                 "min_drain_s", "The shortest drain is longer than the drain limit: no drain could ever end."
             )
         end = data.get("window_end")
-        days = data.get("window_days") or 1
+        days = data["window_days"] = data.get("window_days") or 1
         if end is not None and end <= timezone.now() and days == 1:
             self.add_error("window_end", "That is over already. Choose a later time, or leave it empty.")
         if days > 1 and (data.get("window_start") is None or end is None):

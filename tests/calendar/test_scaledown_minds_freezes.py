@@ -207,6 +207,12 @@ def test_the_calendar_shows_events_and_change_windows(here):
     now = timezone.now()
     shown = selectors.items_for(accounts, now, now + timedelta(days=2), viewer=here.manager)
     assert [(one.kind, one.starts_at) for one in shown] == [("window", later)]
+    approved(
+        here, window_start=later, window_end=later + timedelta(hours=6), window_days=2, window_weekends=True
+    )
+    days = selectors.items_for(accounts, now, now + timedelta(days=2), viewer=here.manager)
+    assert {one.starts_at for one in days} == {later, later + timedelta(days=1)}
+    assert len({one.uid for one in days}) == len(days) == 3
     event = here.event
     past = selectors.items_for(
         accounts, event.starts_at, event.starts_at + timedelta(minutes=5), viewer=here.manager

@@ -174,6 +174,27 @@ def test_the_guided_path_leads_from_an_event_to_a_plan_that_waits_for_the_custom
     assert "Waiting for the customer" in page(browser.get(answer.url))
 
 
+def test_a_window_of_several_days_is_shown_to_who_approves_and_asks_for_both_its_ends(here, as_):
+    plan = drafted(here)
+    browser = as_(here.manager)
+    opens = timezone.now() + timedelta(days=1)
+    stamp = "%Y-%m-%dT%H:%M"
+    begins = {**SAFETY, "window_days": "3", "window_weekends": "on", "window_start": opens.strftime(stamp)}
+    answer = page(browser.post(url("plan-safety", plan), begins), 422)
+    assert "Enter when the window begins and ends first" in answer
+    ends = (opens + timedelta(hours=4)).strftime(stamp)
+    assert browser.post(url("plan-safety", plan), {**begins, "window_end": ends}).status_code == 302
+    plan.refresh_from_db()
+    assert (services.choice_of(plan).window_days, services.choice_of(plan).window_weekends) == (3, True)
+    assert "on 3 days" in page(browser.get(url("plan-detail", plan)))
+    plan = services.submit_plan(plan, actor=here.manager, pool=here.pool)
+    assert len(services.data_of(plan).later_windows) == 2
+    shown = page(as_(here.approver).get(url("plan-detail", plan)))
+    assert "and at these hours on 2 more days for what does not fit, the last" in shown
+    plan = services.approve_plan(plan, actor=here.approver, seen_digest=plan.digest)
+    assert "goes on at the same hours of 2 later days" in page(as_(here.manager).get(url("plan-start", plan)))
+
+
 def test_the_preview_names_the_money_that_is_saved_where_the_price_is_known(here, as_):
     plan = drafted(here)
     count = len(services.preview_plan(plan, actor=here.manager, pool=here.pool).steps)

@@ -96,6 +96,20 @@ def started(here) -> Run:
     return Run.objects.get(ref=run["ref"])
 
 
+def test_a_window_of_several_days_is_drafted_and_read(here):
+    manager = Caller(here.manager)
+    opens = timezone.now() + timedelta(days=1)
+    hours = {"window_start": opens.isoformat(), "window_end": (opens + timedelta(hours=2)).isoformat()}
+    plan = draft(manager, here, **hours, window_days=3, window_weekends=True)
+    assert (plan["choice"]["window_days"], plan["choice"]["window_weekends"]) == (3, True)
+    plan = manager.post(f"/plans/{plan['ref']}/submit")
+    assert len(plan["data"]["later_windows"]) == 2
+    choice = {"balancer_ids": ["71"], "window_days": 2}
+    body = {"title": "Again", "connection": str(here.connection.ref), "choice": choice}
+    answer = manager.post(f"/accounts/{here.account.ref}/plans", body, status=422)
+    assert answer["type"].endswith(":window-open")
+
+
 def test_a_scale_down_goes_from_draft_to_a_run_by_http_alone(here):
     manager, approver = Caller(here.manager), Caller(here.approver)
     plan = draft(manager, here)

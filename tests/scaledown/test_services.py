@@ -284,6 +284,30 @@ def test_a_run_does_not_start_on_an_approval_that_is_over_before_its_window_open
     assert why == refusal.value.says
 
 
+def test_a_plan_whose_first_window_is_over_starts_into_the_next_and_after_the_last_into_none(
+    here, monkeypatch
+):
+    opens = timezone.now() + timedelta(hours=1)
+    hours = {"window_start": opens, "window_end": opens + timedelta(hours=2)}
+    plan = approved(here, **hours, window_days=2, window_weekends=True)
+    request = services.request_of(plan)
+    request.expires_at = opens + timedelta(days=9)
+    request.save()
+    [later] = services.data_of(plan).later_windows
+
+    def at(moment):
+        monkeypatch.setattr(timezone, "now", lambda: moment)
+
+    at(later.ends_at)
+    with pytest.raises(Refused, match="window of this plan is over"):
+        services.start_run(plan, actor=here.manager, seen_digest=plan.digest)
+    why = services.why_not_start(plan, services.data_of(plan), (), actor=here.manager, at=later.ends_at)
+    assert "window of this plan is over" in why
+    at(opens + timedelta(hours=3))
+    run = services.start_run(plan, actor=here.manager, seen_digest=plan.digest)
+    assert run.next_tick_at == later.starts_at
+
+
 @pytest.mark.parametrize("status", ["scheduled", "halted", "paused"])
 def test_until_it_has_begun_a_run_rests_on_an_approval_that_is_not_over(here, status):
     run = started(here)
