@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -36,7 +36,7 @@ from portal.runs.types import Entry, RunStatus
 from portal.runs.wake import wake_after_commit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from accounts.models import User
 
@@ -341,17 +341,28 @@ def pass_on(now: datetime) -> int:
 
     Returns how many runs and questions were changed. Safe to call by many at once, at any time.
     """
-    count = _warn(now)
-    live = Run.objects.exclude(status__in=OVER)
+    count, live = 0, Run.objects.exclude(status__in=OVER)
     over = live.filter(charge_until__lte=now, in_charge__isnull=False).values_list("pk", flat=True)
     left = access.without_holder(live, "in_charge", MAY).values_list("pk", flat=True)
     gone = access.without_holder(live, "backup", MAY).values_list("pk", flat=True)
     for pk in sorted({*gone[:MOST_A_SWEEP], *over[:MOST_A_SWEEP], *left[:MOST_A_SWEEP]}):
-        count += _pass_on_one(pk, now)
+        count += _alone(_pass_on_one, pk, now)
     stale = Handover.objects.filter(state=State.OPEN).filter(Q(expires_at__lte=now) | Q(run__status__in=OVER))
     for handover in stale.order_by("pk")[:MOST_A_SWEEP]:
-        count += _expire_one(handover, now)
+        count += _alone(_expire_one, handover, now)
+    _alone(_warn, now)
     return count
+
+
+def _alone(change: Callable[..., int], *given: Any) -> int:
+    """Return how many were changed. One that fails is logged, and keeps no other run from being passed on."""
+    try:
+        return change(*given)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        log.exception("charge_not_passed_on", step=change.__name__, of=str(given[0]))
+        return 0
 
 
 @transaction.atomic
@@ -377,7 +388,9 @@ def _pass_on_one(pk: int, now: datetime) -> int:
         log.info("charge_passed_on", run=str(run.ref))
         return 1
     run.in_charge, run.charge_until = None, None
-    run.save(update_fields=["in_charge", "charge_until"])
+    # A tick in hand has read that somebody is: what it is about to begin is not sent.
+    run.command_seq += 1
+    run.save(update_fields=["in_charge", "charge_until", "command_seq"])
     journal.write(
         run,
         [

@@ -591,6 +591,10 @@ class Engine:
         tick.view = replace(tick.view, now=tick.view.now + timedelta(seconds=max(0.0, at - tick.claimed_at)))
         tick.claimed_at = tick.judged_at = at
 
+    async def fail(self, view: RunView) -> None:
+        """Count a tick of a claimed run that could not even be made, as one that failed. Raises LeaseLost, StoreAway."""
+        await self._failed(Tick(view, self.clock.monotonic(), stored=view.progress), "internal_error")
+
     async def _failed(self, tick: Tick, code: str) -> None:
         """Count a failed tick and back off; the third in a row halts the run."""
         view = tick.view

@@ -222,8 +222,7 @@ def put_standstill(scope: str, *, reason: str, actor: User) -> Standstill:
     """
     if not reason.strip():
         raise Refused("Say why everything shall stop: the next person reads it.", code="reason_missing")
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_STANDSTILL_LOCK])
+    _one_at_a_time()
     standing = Standstill.objects.filter(scope=scope, lifted_at__isnull=True).first()
     if standing is not None:
         return standing
@@ -270,11 +269,19 @@ def put_standstill(scope: str, *, reason: str, actor: User) -> Standstill:
     return standstill
 
 
+def _one_at_a_time() -> None:
+    """Wait, to the end of this transaction, for all others that put or lift a standstill or make a run."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_STANDSTILL_LOCK])
+
+
 @transaction.atomic
 def lift_standstill(standstill: Standstill, *, reason: str, actor: User) -> Standstill:
     """Return the lifted standstill. Raises Refused without a reason, StaleState if it is lifted already."""
     if not reason.strip():
         raise Refused("Say why work may go on: it stays on the record.", code="reason_missing")
+    # Whoever puts it again while it is being lifted must not be told that it stands.
+    _one_at_a_time()
     locked = Standstill.objects.select_for_update().get(pk=standstill.pk)
     if locked.lifted_at is not None:
         raise StaleState("This standstill was lifted already.", code="already_lifted")

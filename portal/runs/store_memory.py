@@ -215,7 +215,9 @@ class MemoryRuns:
 
     def put_standstill(self, scope: str, reason: str = "a reason") -> list[str]:
         """Stop everything in `scope`; return what was on the wire."""
-        self.standstills.setdefault(scope, f"Everything is stopped: {reason}")
+        if scope in self.standstills:
+            return []
+        self.standstills[scope] = f"Everything is stopped: {reason}"
         wire = []
         for run in self.runs.values():
             if scope in run.scopes and not run.status.is_over:
@@ -230,7 +232,7 @@ class MemoryRuns:
         del self.standstills[scope]
         for run in self.runs.values():
             if scope in run.scopes and not run.status.is_over:
-                run.next_tick_at = self.clock()
+                run.next_tick_at = min(run.next_tick_at or self.clock(), self.clock())
                 self.journal(run, [Entry("standstill_lifted", "Work may go on.", subject=scope)])
 
     def standstill_on(self, scopes: Iterable[str]) -> str | None:

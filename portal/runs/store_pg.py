@@ -425,17 +425,18 @@ class PgStore:
         views = []
         for run in runs:
             metrics.LATE_SECONDS.observe(run.late_s or 0.0)
-            view = self._view(run, now, commands.get(run.pk, []), intents.get(run.pk), standstills)
+            view = None
             try:
-                # A savepoint of its own: facts that fail must not cost the other runs their tick.
+                # A savepoint of its own: a run that cannot be read must not cost the others their tick.
                 with transaction.atomic():
+                    view = self._view(run, now, commands.get(run.pk, []), intents.get(run.pk), standstills)
                     late_s = rules.late_s(view.late_s, left_at[run.pk], now)
                     views.append(replace(view, facts=_facts(run), late_s=late_s))
             except (OperationalError, InterfaceError):
                 raise
             except Exception:
                 log.exception("run_facts_failed", run=str(run.ref), kind=run.kind)
-                self._fail(run, view, now)
+                self._fail_alone(run, view, now)
         # Of a short wait for the look, gathering took a good part.
         passed_s = time.monotonic() - read_at
         return [replace(view, due_in_s=max(0.0, view.due_in_s - passed_s)) for view in views]
@@ -478,6 +479,24 @@ class PgStore:
             is_rehearsal=run.is_rehearsal,
             late_s=run.late_s or 0.0,
             has_turn=rules.has_turn(run.turn_at, now),
+        )
+
+    def _fail_alone(self, run: Run, view: RunView | None, now: datetime) -> None:
+        """Count a failed tick; of a run of which not even that can be written, the next look is put off: others go on."""
+        failures, metric = run.failures + 1, metrics.FAILURES.labels(run.kind)
+        try:
+            with transaction.atomic():
+                if view is not None:
+                    self._fail(run, view, now)
+                    return
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            log.exception("run_failure_not_written", run=str(run.ref))
+        metric.inc()
+        next_at = now + timedelta(seconds=rules.retry_after_s(failures))
+        Run.objects.filter(pk=run.pk).update(
+            lease_until=None, holder="", failures=failures, next_tick_at=next_at
         )
 
     def _fail(self, run: Run, view: RunView, now: datetime) -> None:

@@ -66,25 +66,26 @@ async def run_changes(run_id: int, after_seq: int = 0) -> AsyncGenerator[Change 
     hub = _hub()
     seq, token = after_seq, -1
     async with hub.reading() as read, hub.listening(await read(_ref_of, run_id)) as ear:
-        quiet_s = 0.0
+        clock = asyncio.get_running_loop().time
+        quiet_since = clock()
         while True:
             ear.news.clear()
             change = await read(_change_since, run_id, seq)
             if change.entries or change.token != token:
                 seq = change.entries[-1].seq if change.entries else seq
                 token = change.token
-                quiet_s = 0.0
+                quiet_since = clock()
                 yield change
             if seq < change.seq:
                 continue
             if change.is_over:
                 return
-            wait_s = min(HEARTBEAT_S - quiet_s, HEARTBEAT_S if ear.is_heard() else POLL_S)
-            if await _comes(ear.news, wait_s):
-                continue
-            quiet_s += wait_s
-            if quiet_s >= HEARTBEAT_S:
-                quiet_s = 0.0
+            left_s = HEARTBEAT_S - (clock() - quiet_since)
+            if left_s > 0:
+                await _comes(ear.news, min(left_s, HEARTBEAT_S if ear.is_heard() else POLL_S))
+            # By the clock: news that is none, as while Redis comes and goes, is as quiet for who reads.
+            if clock() - quiet_since >= HEARTBEAT_S:
+                quiet_since = clock()
                 yield None
 
 
@@ -236,8 +237,9 @@ class _Hub:
             finally:
                 await client.aclose()
             if self._is_wanted():
-                self.is_up = False
-                self._tell_all()
+                if self.is_up:
+                    self.is_up = False
+                    self._tell_all()  # from now on each looks by itself
                 await asyncio.sleep(_RECONNECT_S)
 
     def _is_wanted(self) -> bool:

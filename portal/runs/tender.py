@@ -23,7 +23,7 @@ from portal.runs.lateness import lateness
 from portal.runs.room import Room
 from portal.runs.store_pg import PgStore
 from portal.runs.threads import StoreThreads
-from portal.runs.types import RunKind, RunStore, RunView, StoreAway
+from portal.runs.types import LeaseLost, RunKind, RunStore, RunView, StoreAway
 
 log = structlog.get_logger(__name__)
 
@@ -156,9 +156,18 @@ class Tender:
             kind = self._kind_of(view.kind)
             return await self.engine.go_on(view, kind, holder=self.holder, until=until, claimed_at=claimed_at)
         except Exception:
-            # Of this one run only: the others of the turn go on, and its lease runs out by itself.
+            # Of this one run only: the others of the turn go on. It counts: what fails each time halts, and people are told.
             log.exception("run_tick_escaped", run=view.ref)
+            await self._count_failure(view)
         return 1
+
+    async def _count_failure(self, view: RunView) -> None:
+        try:
+            await self.engine.fail(view)
+        except (LeaseLost, StoreAway) as lost:
+            log.warning("run_failure_not_counted", run=view.ref, why=str(lost))
+        except Exception:
+            log.exception("run_failure_not_counted", run=view.ref)
 
 
 async def _any_of(active: set[asyncio.Task[int]], wait_s: float) -> tuple[set[asyncio.Task[int]], int]:

@@ -207,6 +207,27 @@ def test_a_quiet_stream_sends_a_heartbeat(desk, monkeypatch):
     assert asyncio.run(story())
 
 
+def test_a_quiet_stream_sends_a_heartbeat_though_redis_stays_away(desk, settings, monkeypatch):
+    """What the hub tells each time that it cannot connect is no news of the run."""
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    monkeypatch.setattr(stream, "HEARTBEAT_S", 0.4)
+    monkeypatch.setattr(stream, "POLL_S", 0.05)
+    monkeypatch.setattr(stream, "_RECONNECT_S", 0.05)
+    ref = desk.create()
+    run_id = run_of(ref).pk
+
+    async def story():
+        async with asyncio.timeout(10):
+            events = stream.journal_events(run_id)
+            async for piece in events:
+                if piece == stream.HEARTBEAT:
+                    await events.aclose()
+                    return True
+        return False
+
+    assert asyncio.run(story())
+
+
 def test_what_time_alone_changes_on_a_page_comes_with_the_heartbeat(desk, monkeypatch):
     """A run that nobody looks at any more cannot say so itself."""
     monkeypatch.setattr(stream, "HEARTBEAT_S", 0.05)

@@ -12,6 +12,7 @@ from django.db import OperationalError, ProgrammingError, connection, connection
 from portal.errors import Refused
 from portal.runs import registry, services
 from portal.runs.models import Intent, JournalEntry, Run, Standstill
+from portal.runs.store_pg import PgStore
 from portal.runs.types import Action, Decision, RunStatus, StoreAway
 from tests.runs.desks import PgDesk, people
 
@@ -183,6 +184,47 @@ def test_facts_that_break_cost_their_own_run_its_tick_and_no_other(desk):
         desk.pass_time(10)
     row = desk.row(bad)
     assert (row["status"], row["halt_code"], row["has_lease"]) == ("halted", "internal_error", False)
+
+
+@pytest.mark.parametrize("broken", ["view", "failure"])
+def test_a_run_that_cannot_even_be_failed_is_put_off_and_no_other_waits_for_it(desk, monkeypatch, broken):
+    bad, good = desk.create(), desk.create()
+
+    def for_bad(whole):
+        def call(self, run, *given):
+            if str(run.ref) == bad:
+                Run.objects.raw("SELECT nonsense")[0]
+            return whole(self, run, *given)
+
+        return call
+
+    monkeypatch.setattr(PgStore, "_view", for_bad(PgStore._view))
+    if broken == "failure":
+        monkeypatch.setattr(PgStore, "_fail", for_bad(PgStore._fail))
+    for expected in (1, 2, 3):
+        views = desk.store.claim_due(holder="w", limit=5, lease_s=15)
+        for view in views:
+            desk.store.release(view, look_again_s=0)
+        assert [view.ref for view in views] == [good]
+        row = desk.row(bad)
+        assert (row["failures"], row["has_lease"]) == (expected, False)
+        assert desk.due_in_s(bad) > 0
+        desk.pass_time(10)
+
+
+def test_a_standstill_that_is_put_while_it_is_being_lifted_stands(desk):
+    ref = desk.create(scopes=("all",))
+    desk.put_standstill("all")
+    with transaction.atomic():
+        desk.lift_standstill("all")
+        # Not committed yet: whoever puts it now must not be told that the old one stands.
+        thread, box = in_thread(desk.put_standstill, "all")
+        until_waiting(thread)
+    thread.join(10)
+    assert "error" not in box
+    assert Standstill.objects.filter(scope="all", lifted_at=None).exists()
+    kinds = [kind for _, kind, _, _ in desk.journal(ref)]
+    assert kinds[-3:] == ["standstill", "standstill_lifted", "standstill"]
 
 
 def test_a_lost_connection_is_no_bug_of_the_run(desk, monkeypatch):

@@ -348,3 +348,18 @@ def test_a_bug_that_leaves_the_engine_ends_no_other_runs_turn(runs, kind, world)
     asyncio.run(tender.turn(1.0))
     assert len(world.calls) == 1
     assert [run.status.is_over for run in runs.runs.values()] == [False, True]
+    assert (runs.runs[broken].failures, runs.runs[broken].lease_until) == (1, None)
+
+
+def test_a_kind_that_cannot_be_made_halts_its_runs_so_that_somebody_is_told(runs):
+    ref = runs.create(kind="toy", plan={"target": 1})
+
+    def cannot(name):
+        raise OSError("its certificate cannot be read")
+
+    tender = Tender(runs.handle(), cannot, names=lambda: {"toy"}, lease_s=15.0, do=inline, batch=50)
+    for _ in range(3):
+        runs.runs[ref].next_tick_at = runs.clock()
+        asyncio.run(tender.turn(0.5))
+    run = runs.runs[ref]
+    assert (run.status, run.halt.code, run.lease_until) == (RunStatus.HALTED, "internal_error", None)

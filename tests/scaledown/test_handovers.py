@@ -272,6 +272,28 @@ def test_without_a_backup_nobody_is_in_charge_then_and_the_whole_team_reads_so(h
     assert charge.take(run, actor=here.lead).in_charge == here.lead
 
 
+def test_what_a_tick_is_about_to_begin_is_not_sent_once_nobody_is_in_charge(here, run):
+    charge.set_until(run, until=timezone.now() + HOUR, actor=here.manager)
+    before = now(run).command_seq
+    charge.pass_on(timezone.now() + HOUR)
+    assert now(run).command_seq == before + 1
+
+
+def test_a_run_that_cannot_be_passed_on_keeps_no_other_from_it(here, run, monkeypatch):
+    charge.set_until(run, until=timezone.now() + HOUR, actor=here.manager)
+    handover = asked(here, run)
+    Handover.objects.filter(pk=handover.pk).update(expires_at=timezone.now())
+
+    def broken(*_given):
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(charge, "_pass_on_one", broken)
+    monkeypatch.setattr(charge, "_warn", broken)
+    assert charge.pass_on(timezone.now() + HOUR) == 1
+    assert Handover.objects.get().state == "expired"
+    assert now(run).in_charge == here.manager
+
+
 def test_whose_time_is_over_is_in_charge_no_more_before_anybody_notices(here, run):
     assert driver.facts(now(run))["in_charge"] == str(here.manager.pk)
     Run.objects.filter(pk=run.pk).update(
