@@ -285,7 +285,7 @@ def internal_halt(failures: int, code: str = "internal_error") -> Halt:
             rank=HaltRank.DECIDE_TODAY,
             says=(
                 f"The provider could not be looked at {failures} times in a row, so the run stopped. Nothing"
-                " more is sent. The run keeps looking; resume it when the provider answers again."
+                " new begins; what has to go back goes back. The run keeps looking; resume it when the provider answers again."
             ),
             customer_says="Paused for safety: the cloud does not answer. Nothing for you to do.",
             next_commands=("resume", "abort"),
@@ -294,8 +294,8 @@ def internal_halt(failures: int, code: str = "internal_error") -> Halt:
         code=code,
         rank=HaltRank.DECIDE_TODAY,
         says=(
-            f"The portal itself failed {failures} times in a row on this run, so it stopped. Nothing more is"
-            " sent. The servers are as the journal shows them. Tell the operator of the portal, then resume."
+            f"The portal itself failed {failures} times in a row on this run, so it stopped. Nothing new"
+            " begins; what has to go back goes back. The servers are as the journal shows them. Tell the operator of the portal, then resume."
         ),
         customer_says="Paused for safety: a fault in the portal. Your launch manager is looking at it.",
         next_commands=("resume", "abort"),
