@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from portal.cloud.discovery import same_address
-from portal.cloud.types import Alarm, AlarmState
-from scaledown.candidates import Member, Pool
+from portal.cloud.types import Alarm, AlarmState, Balancer, Server
+from scaledown.candidates import Pool
 
 MOST_NAMED = 3
 
@@ -26,22 +26,20 @@ def of_pool(alarms: Iterable[Alarm], server_ids: Collection[str], places: Iterab
     )
 
 
-def fired_in(pool: Pool, members: Iterable[Member]) -> tuple[Alarm, ...] | None:
-    """Return the alarms of a pool's servers and load balancers that fire; None where they could not be read."""
-    if pool.alarms is None:
-        return None
-    servers = [member.server for member in members]
+def of(
+    alarms: Iterable[Alarm], balancers: Iterable[Balancer], servers: Collection[Server]
+) -> tuple[Alarm, ...]:
+    """Return the alarms of these load balancers and servers, as the provider shows them."""
     places = [
-        *(place for balancer in pool.balancers for place in balancer.virtual_ips),
+        *(place for balancer in balancers for place in balancer.virtual_ips),
         *(place for server in servers for place in server.addresses),
     ]
-    return of_pool(pool.alarms, {server.id for server in servers}, places)
+    return of_pool(alarms, {server.id for server in servers}, places)
 
 
-def known_of(pool: Pool, members: Iterable[Member]) -> tuple[str, ...] | None:
+def known_of(pool: Pool) -> tuple[str, ...] | None:
     """Return how a plan that is drawn up now names what fires; None where that could not be read."""
-    fired = fired_in(pool, members)
-    return None if fired is None else tuple(sorted(map(spelt, fired)))
+    return None if pool.alarms is None else tuple(sorted(map(spelt, pool.alarms)))
 
 
 def spelt(alarm: Alarm) -> str:

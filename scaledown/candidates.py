@@ -103,7 +103,7 @@ class Pool:
     network: frozenset[str] | None = None
     """Servers whose network the provider's monitoring measures; None where it could not be asked."""
     alarms: tuple[Alarm, ...] | None = None
-    """Alarms of the provider account that fire; None where its monitoring could not be asked."""
+    """Alarms of the pool that fire; None where the provider's monitoring could not be asked."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from portal.frozen import replace
 from scaledown.candidates import Choice
 from scaledown.planner import so_many_servers
 from scaledown.spans import span_text
-from scaledown.types import AtLimit, Grade, ImageRule, PlanData, PlannedServer
+from scaledown.types import AtLimit, Grade, ImageRule, PlanData, PlannedServer, PlannedWindow
 
 _GRADES = (Grade.MEASURED, Grade.INFERRED, Grade.TIMED)
 _LIMITS = (AtLimit.PUT_BACK, AtLimit.ASK, AtLimit.CUT)
@@ -40,6 +40,7 @@ _FREE = frozenset(
         "guard_share",
         "slower_allowed",
         "window_start",
+        "later_windows",
         "is_unattended",
         "lifted",
         "images",
@@ -86,6 +87,7 @@ def is_less(old: PlanData, new: PlanData) -> bool:
         and set(old.vital) <= set(new.vital)
         and (not old.vital or new.vital_fall_allowed <= old.vital_fall_allowed)
         and _is_as_late(old.window_start, new.window_start)
+        and _are_inside(old.later_windows, new.later_windows)
         and (old.is_unattended or not new.is_unattended)
         and set(new.lifted) <= set(old.lifted)
         and _is_as_late(old.hold_through, new.hold_through)
@@ -109,6 +111,14 @@ def _tolerates_no_more(old: float | None, new: float | None) -> bool:
 def _is_as_late(old: datetime | None, new: datetime | None) -> bool:
     """None is the earliest: nothing is waited for."""
     return old is None or (new is not None and new >= old)
+
+
+def _are_inside(old: Sequence[PlannedWindow], new: Sequence[PlannedWindow]) -> bool:
+    """Whether they are the same windows, each perhaps later at its beginning."""
+    return len(old) == len(new) and all(
+        was.starts_at <= one.starts_at and one.ends_at == was.ends_at
+        for was, one in zip(old, new, strict=True)
+    )
 
 
 @dataclass(frozen=True)

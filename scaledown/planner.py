@@ -421,7 +421,7 @@ def build_plan_data(choice: Choice, pool: Pool, known: Known) -> PlanData:
         vital=vital,
         vital_fall_allowed=choice.vital_fall_allowed if vital else 0.0,
         no_vital_reason="" if vital else choice.no_vital_reason.strip(),
-        alarms=alarms.known_of(pool, found.members),
+        alarms=alarms.known_of(pool),
         stop_s=proposed_stop_s(known) if choice.stop_s is None else choice.stop_s,
         images=choice.images,
         images_kept_s=0.0 if choice.images is ImageRule.NONE else choice.images_kept_s,

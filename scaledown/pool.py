@@ -24,6 +24,7 @@ from portal.cloud.protocol import Cloud
 from portal.cloud.together import together
 from portal.cloud.types import BalancerRef, Server, Watched
 from portal.errors import ProviderFailed, Refused, Trouble, TryLater
+from scaledown import alarms
 from scaledown.candidates import Pool, servers_of
 from scaledown.planner import check_balancers
 
@@ -104,7 +105,8 @@ async def look(cloud: Cloud, balancer_ids: Sequence[str], at: datetime) -> Pool:
         looked_at=at,
         by_name={name: tuple(sorted(names)) for name, names in by_name.items()},
         network=None if monitoring is None else monitoring.network,
-        alarms=None if monitoring is None else monitoring.alarms,
+        # What else fires on the provider account is no business of the plan, with which this is kept.
+        alarms=None if monitoring is None else alarms.of(monitoring.alarms, balancers, of_pool),
     )
 
 

@@ -294,7 +294,7 @@ def _warnings(
         *_size_warnings(plan, choice, found, proposal, known),
         *_pool_warnings(plan, pool, found),
         *_evidence_warnings(plan, pool),
-        *_alarm_warnings(plan, pool, found),
+        *_alarm_warnings(pool),
         *_knowledge_warnings(plan, pool, known),
         *_time_warnings(plan, pool, known),
         *_pace_warnings(plan, choice, known),
@@ -471,8 +471,8 @@ def _timed(plan: PlanData, pool: Pool) -> Warned:
     )
 
 
-def _alarm_warnings(plan: PlanData, pool: Pool, found: Candidates) -> Iterable[Warned]:
-    fired = alarms.fired_in(pool, found.members)
+def _alarm_warnings(pool: Pool) -> Iterable[Warned]:
+    fired = pool.alarms
     if fired is None:
         yield Warned(
             "alarms_unread",

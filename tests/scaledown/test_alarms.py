@@ -90,7 +90,7 @@ def test_a_few_are_named_and_the_rest_is_counted():
 
 def test_a_plan_knows_what_fired_as_it_was_drawn_up_and_says_so():
     of_pool, outside = replace(CPU, server_id="srv-03"), replace(OUTSIDE, addresses=("203.0.113.1",))
-    result = shown(a_pool=pool(alarms=(outside, of_pool, replace(DATABASE, addresses=()))))
+    result = shown(a_pool=pool(alarms=(outside, of_pool)))
     [told] = [one for one in result.warnings if one.code == "alarm_fires"]
     assert told.says.startswith(
         "2 alarms of this pool fire now: “Home page” of shop (CRITICAL), “CPU” of web-03"

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portal.cloud.types import Alarm, AlarmState
 from portal.errors import Refused
 from scaledown.candidates import Known, Pool, kept
 from scaledown.canonical import from_plain, to_plain
 from scaledown.less import Changed, Less, changes, in_one, is_less, is_so_already, less_chosen, what_is_more
 from scaledown.planner import build_plan_data
 from scaledown.preview import preview
+from scaledown.types import PlannedWindow
 from tests.scaledown.planner_cases import CHOICE, NOW, known, pool, server
 
 HOUR = timedelta(hours=1)
@@ -111,7 +113,8 @@ def test_a_look_that_was_kept_draws_the_same_plan_and_the_same_preview():
         servers=[
             *(server(n, metadata={"note": "root password", "rax:role": "web"}) for n in range(1, 7)),
             server(9, id="srv-09", name="worker-01", addresses=("10.0.0.99",)),
-        ]
+        ],
+        alarms=(Alarm("en1/al1/ch1", "CPU", "web-03", "srv-03", ("10.0.0.3",), AlarmState.WARNING, NOW),),
     )
     stored = json.loads(json.dumps({"pool": to_plain(kept(whole)), "known": to_plain(known())}))
     seen, facts = from_plain(Pool, stored["pool"]), from_plain(Known, stored["known"])
@@ -146,3 +149,23 @@ def test_whatever_is_asked_is_said_to_be_more_or_is_covered_by_what_was_approved
     assert is_less(PLAN, new)
     assert is_so_already(new, asked)
     assert bool(changes(PLAN, new)) is (new != PLAN)
+
+
+WINDOW = PlannedWindow(NOW + 24 * HOUR, NOW + 32 * HOUR)
+
+
+@pytest.mark.parametrize(
+    ("later", "is_it"),
+    [
+        ((WINDOW,), True),
+        ((replace(WINDOW, starts_at=NOW + 25 * HOUR),), True),
+        ((replace(WINDOW, starts_at=NOW + 23 * HOUR),), False),
+        ((replace(WINDOW, ends_at=NOW + 33 * HOUR),), False),
+        ((replace(WINDOW, ends_at=NOW + 31 * HOUR),), False),
+        ((), False),
+        ((WINDOW, PlannedWindow(NOW + 48 * HOUR, NOW + 49 * HOUR)), False),
+    ],
+)
+def test_a_window_of_a_later_day_is_less_only_where_it_begins_later(later, is_it):
+    old = replace(PLAN, later_windows=(WINDOW,))
+    assert is_less(old, replace(old, later_windows=later)) is is_it

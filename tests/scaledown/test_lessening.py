@@ -63,6 +63,16 @@ LESS = [
 ]
 
 
+def test_a_later_start_of_a_window_of_several_days_is_later_on_each(here):
+    plan = windowed(here, window_days=3, window_weekends=True)
+    was = services.data_of(plan)
+    plan = lessened(plan, here, window_start=was.window_start + 3 * HOUR)
+    now = services.data_of(plan)
+    assert plan.status == "approved"
+    for before, after in zip(was.later_windows, now.later_windows, strict=True):
+        assert (after.starts_at, after.ends_at) == (before.starts_at + 3 * HOUR, before.ends_at)
+
+
 @pytest.mark.parametrize("asked", LESS, ids=lambda asked: "_".join(asked))
 def test_less_keeps_the_approval_and_the_run_takes_the_less(here, asked):
     plan = windowed(here)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
 
-from portal.cloud.types import BalancerRef, BalancerStatus, Watched
+from portal.cloud.types import Alarm, AlarmState, BalancerRef, BalancerStatus, Watched
 from portal.errors import ProviderFailed, Refused, TryLater
 from scaledown import pool as looking
 from scaledown.candidates import servers_of
@@ -107,6 +108,19 @@ def test_whose_network_is_measured_is_known_and_monitoring_that_is_away_stops_no
     assert asyncio.run(looking.look(Cloud(), ["71"], NOW)).network == frozenset({"srv-06"})
     away = Cloud(unmonitored=ProviderFailed("There is no monitoring."))
     assert asyncio.run(looking.look(away, ["71"], NOW)).network is None
+
+
+def test_of_what_fires_only_what_is_of_the_pool_is_known():
+    def alarm(**changes):
+        whole = Alarm("en1/al1/ch1", "CPU", "web-06", "srv-06", (), AlarmState.WARNING, None)
+        return dataclasses.replace(whole, **changes)
+
+    outside = alarm(server_id=None, addresses=SEEN.balancers[0].virtual_ips)
+    others = (alarm(server_id="db-1"), alarm(server_id=None, addresses=("192.0.2.99",)))
+    cloud = Cloud(alarms=(outside, alarm(), *others))
+    assert asyncio.run(looking.look(cloud, ["71"], NOW)).alarms == (outside, alarm())
+    away = Cloud(unmonitored=ProviderFailed("There is no monitoring."))
+    assert asyncio.run(looking.look(away, ["71"], NOW)).alarms is None
 
 
 def test_where_more_balancers_are_than_can_be_read_each_address_is_searched():
