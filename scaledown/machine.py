@@ -41,6 +41,7 @@ from scaledown.stops import (
     other_hands,
     protected_servers,
     resting,
+    resting_look_s,
 )
 from scaledown.turn import LOOK_RESTING_S, LOOK_S, MachineDecision, Turn
 from scaledown.types import PEAK_SPARE_S, Facts, Observation, People, Phase, PlanData
@@ -307,7 +308,7 @@ def _window_closes(turn: Turn, way: ServerWay) -> bool:
     if following is not None:
         words = wording.window_goes_on(way.name, ends, following.starts_at)
         turn.tell(way, words)
-        return turn.wait("window", words, until=following.starts_at, look_again_s=LOOK_RESTING_S)
+        return turn.wait("window", words, until=following.starts_at, look_again_s=resting_look_s(turn))
     words = wording.window_too_short(way.name, ends)
     if any(w.phase is Phase.HELD for w in turn.progress.servers):
         return turn.wait("window", words, look_again_s=LOOK_RESTING_S)
@@ -321,7 +322,9 @@ def begin(turn: Turn, way: ServerWay) -> bool:
     if opens > turn.now:
         if turn.progress.started_at is not None:
             turn.change(preflight_due=True)  # made as it opens: the site is another one by then
-        return turn.wait("window", wording.window_opens(opens), until=opens, look_again_s=LOOK_RESTING_S)
+        return turn.wait(
+            "window", wording.window_opens(opens), until=opens, look_again_s=resting_look_s(turn)
+        )
     if plan.hold_through is not None and _misses_peak(plan, turn):
         return turn.halt(
             "peak_missed",

@@ -185,8 +185,8 @@ def resting(turn: Turn) -> bool:
         if way.phase is Phase.DRAINING and way.drain is not None and way.drain.seen_at is not None:
             way = take_count(turn, way)
     if standstill is not None:
-        return turn.wait("standstill", wording.standstill(standstill), look_again_s=_resting_look_s(turn))
-    turn.look_again_s = _resting_look_s(turn)
+        return turn.wait("standstill", wording.standstill(standstill), look_again_s=resting_look_s(turn))
+    turn.look_again_s = resting_look_s(turn)
     if not back_under_way(turn):
         _say_rest(turn)
     return True
@@ -233,7 +233,7 @@ def _say_rest(turn: Turn) -> None:
     turn.change(waiting=None, says=says, customer_says=customer_says, until=None)
 
 
-def _resting_look_s(turn: Turn) -> float:
+def resting_look_s(turn: Turn) -> float:
     """Return how soon to look again at a run that rests: the sooner, the more there is to put back.
 
     A command wakes the run at once, however long this is.
