@@ -70,7 +70,12 @@ def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) 
         direct=(*_due_for_answer(plan, progress, counted, now), *_starting(progress)),
         probes=_probes_due(plan, progress, now),
         search=search,
-        listed=any(way.missing_since is not None or is_gone_unproven(way) for way in progress.servers),
+        listed=any(
+            way.missing_since is not None
+            or is_gone_unproven(way)
+            or (way.anew is not None and way.anew.missing_since is not None)
+            for way in progress.servers
+        ),
         images=_images_to_see(plan, progress, search_for, now),
         made=_looks_for_servers(progress, people),
         answers=_answers_wanted(progress),

@@ -116,7 +116,8 @@ def _settled_look(turn: Turn, node: NodeWay) -> BalancerSeen | None:
 def _notice_planned_node(turn: Turn, way: ServerWay, node: NodeWay, balancer: BalancerSeen) -> None:
     state = looks.node_state(balancer, node)
     seen = looks.find_node(balancer, node)
-    came_back = node.confirmed is NodeState.ABSENT or NodeState.ENABLED in node.late
+    may_land = NodeState.ENABLED in node.late and turn.age_s(node.lands_since) <= LATE_S
+    came_back = node.confirmed is NodeState.ABSENT or may_land
     difference = _difference(node, balancer, may_be_new=came_back)
     if state is node.asked and not difference:
         if not node.is_settled or (seen is not None and seen.node_id != node.node_id):

@@ -14,6 +14,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
+from portal.cloud.discovery import same_address
 from portal.cloud.types import BalancerStatus, NodeStatus
 from portal.frozen import replace
 from portal.runs.types import Action, HaltRank, RunStatus
@@ -25,6 +26,7 @@ from scaledown.put_backs import out_newest_first, put_backs
 from scaledown.turn import AT_ONCE_S, GONE_AFTER_S, LOOK_RESTING_S, LOOK_S, LOOK_SOON_S, Turn
 from scaledown.types import Phase, PlanData, PlannedServer, ServerSeen
 from scaledown.waits import MOST_TRIES, TROUBLE_S, await_balancer, await_effect, is_held_off
+from scaledown.wording import Words
 
 BUILD_S = 3600.0
 """How long a new server may take to run before a person is told; a resume gives it as long again."""
@@ -254,10 +256,46 @@ def _building(turn: Turn, way: ServerWay, anew: AnewWay, server_id: str) -> bool
 def _vanished(turn: Turn, way: ServerWay, anew: AnewWay, seen: ServerSeen) -> bool:
     since = anew.missing_since or seen.observed_at
     turn.update(way, anew=replace(anew, missing_since=since))
-    if (seen.observed_at - since).total_seconds() < GONE_AFTER_S:
+    if (seen.observed_at - since).total_seconds() < GONE_AFTER_S or not _is_unlisted(turn, anew):
         return turn.wait("build_look", wording.missing(way.name), limit_s=TROUBLE_S)
-    way = turn.update(way, anew=AnewWay(anew.image_id))
+    # Counted as a try: all servers are looked at before another one is asked for.
+    way = turn.update(way, anew=AnewWay(anew.image_id, tries=1))
     return _stuck(turn, way, f"The new server {anew.server_id} is gone. Resume to have another one created.")
+
+
+def _is_unlisted(turn: Turn, anew: AnewWay) -> bool:
+    """Whether a complete list of all servers lacks it: a look at its id alone has said "not found" of what was there."""
+    return turn.observation.listed is not None and anew.server_id not in turn.observation.listed
+
+
+def _await_new_server(turn: Turn, way: ServerWay, anew: AnewWay, words: Words) -> bool:
+    """Wait for, or ask about, a new server that is not as it was built; its address may be another's by now.
+
+    Settles the tick where it is not there, running and at the addresses of its nodes by a fresh look.
+    """
+    seen = turn.observation.servers.get(anew.server_id or "")
+    if seen is None or turn.age_s(seen.observed_at) > looks.LOOK_MAX_AGE_S:
+        return turn.wait("build_look", words, limit_s=TROUBLE_S)
+    if seen.is_gone:
+        since = anew.missing_since or seen.observed_at
+        turn.update(way, anew=replace(anew, missing_since=since))
+        if (seen.observed_at - since).total_seconds() < GONE_AFTER_S or not _is_unlisted(turn, anew):
+            return turn.wait("build_look", wording.missing(way.name), limit_s=TROUBLE_S)
+        why = f"The new server {anew.server_id} is gone. Take its nodes out at the provider, then abort."
+        return _stuck(turn, turn.server(way.server_id), why)
+    if anew.missing_since is not None:
+        turn.update(way, anew=replace(anew, missing_since=None))
+    here = {same_address(address) for address in seen.addresses}
+    moved = [node.address for node in way.nodes if same_address(node.address) not in here]
+    if moved:
+        return _stuck(
+            turn,
+            turn.server(way.server_id),
+            f"The new server {anew.server_id} is not at {moved[0]} any more.",
+        )
+    if seen.status != "ACTIVE" or seen.task_state is not None:
+        return turn.wait("build", words, limit_s=BUILD_S)
+    return False
 
 
 def new_nodes(planned: PlannedServer, seen: ServerSeen) -> tuple[NodeWay, ...] | None:
@@ -301,6 +339,10 @@ def _joining(turn: Turn, way: ServerWay) -> bool:
     if anew.problem:
         return _stuck(turn, way, anew.problem)
     words = wording.joining(way.name)
+    if _await_new_server(turn, way, anew, words):
+        return True
+    way = turn.server(way.server_id)
+    anew = way.anew or anew
     for node in way.nodes:
         balancer = turn.observation.balancers.get(node.balancer_id)
         if balancer is None or turn.age_s(balancer.observed_at) > looks.LOOK_MAX_AGE_S:

@@ -56,6 +56,24 @@ def test_a_server_that_was_protected_after_the_claim_is_not_deleted(desk):
     assert "The licence is on it." in desk.journal(ref)[-1][2]
 
 
+def test_a_run_of_another_account_at_the_same_provider_account_looks_again_and_its_journal_is_its_own(desk):
+    _, other_view, other_intent = tick_before_the_check(
+        desk, resource_keys=["rackspace:123456:DFW:server:srv-1"]
+    )
+    lines = len(desk.journal(other_view.ref))
+    elsewhere = factories.account()
+    protect_server(
+        account=elsewhere,
+        connection=factories.connection(elsewhere),
+        server_id="srv-1",
+        server_name="web-01",
+        reason="The licence is on it.",
+        actor=factories.launch_manager(elsewhere.team),
+    )
+    assert is_refused(desk, other_view, other_intent)
+    assert len(desk.journal(other_view.ref)) == lines
+
+
 def test_the_run_of_another_server_is_not_disturbed(desk):
     _, view, intent = tick_before_the_check(desk, resource_keys=["rackspace:123456:DFW:server:srv-2"])
     changed = services.facts_changed(

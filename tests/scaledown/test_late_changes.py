@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -356,3 +357,17 @@ def test_an_older_change_that_lands_meanwhile_makes_no_other_hands_of_the_newer_
     desk.look(0.2)
     assert (desk.status, desk.way().by_hand) == (RunStatus.RUNNING, "")
     assert desk.way().nodes[0].confirmed is NodeState.ABSENT
+
+
+@pytest.mark.parametrize(("age_s", "is_foreign"), [(60.0, False), (700.0, True)])
+def test_a_node_that_is_new_at_its_place_is_ours_only_while_an_add_of_ours_may_still_land(age_s, is_foreign):
+    desk = Desk(a_plan()).until_phase(Phase.DRAINING)
+    way = desk.way(5)
+    (node,) = way.nodes
+    node = replace(node, late=(NodeState.ENABLED,), late_at=desk.now - timedelta(seconds=age_s))
+    desk.progress = with_server(desk.progress, replace(way, nodes=(node,)))
+    desk.nodes["new"] = replace(desk.nodes.pop(node.node_id), node_id="new")
+    desk.look()
+    desk.look()
+    assert (desk.halt is not None and desk.halt.code == "changed_by_other_hand") is is_foreign
+    assert (desk.way(5).nodes[0].node_id == "new") is not is_foreign

@@ -220,6 +220,90 @@ def test_a_new_node_has_an_address_of_the_same_reach_and_version():
     assert rolling_back.new_nodes(desk.plan.servers[0], replace(seen, addresses=("198.51.100.9",))) is None
 
 
+def joining(**changes):
+    """A run whose new server is in the load balancer, draining, and does not answer yet."""
+    desk = one_deleted(**changes)
+    desk.answers_directly = False
+    desk.command("roll_back")
+    until(desk, lambda: desk.phase(6) is Phase.JOINING and desk.way(6).nodes[0].confirmed == "DRAINING")
+    return desk
+
+
+def enabled_anew(desk):
+    return [sent for sent in desk.sent if sent.name == "enable_node" and sent.args["address"] == "10.0.9.1"]
+
+
+def test_a_new_server_that_is_gone_again_is_never_put_into_service_whoever_answers_at_its_address():
+    desk = joining()
+    desk.servers["new-1"] = replace(desk.servers["new-1"], is_gone=True, status="DELETED")
+    desk.answers_directly = True
+    until(desk, lambda: desk.status is RunStatus.HALTED)
+    assert desk.halt.code == "cannot_recreate"
+    assert "is gone. Take its nodes out" in desk.halt.says
+    desk.command("retry")
+    for _ in range(60):
+        desk.look()
+    assert enabled_anew(desk) == []
+    desk.command("abort")
+    until(desk, lambda: desk.status.is_over)
+    assert "new-1" in desk.progress.says
+    assert enabled_anew(desk) == []
+
+
+def test_a_new_server_whose_look_says_not_found_and_whose_list_has_it_is_waited_for():
+    desk = joining()
+    desk.servers["new-1"] = replace(desk.servers["new-1"], is_gone=True)
+    desk.listing = tuple(desk.servers)
+    desk.answers_directly = True
+    for _ in range(60):
+        desk.look()
+    assert desk.phase(6) is Phase.JOINING
+    assert desk.status is not RunStatus.HALTED
+    desk.servers["new-1"] = replace(desk.servers["new-1"], is_gone=False)
+    until(desk, lambda: desk.status is RunStatus.ROLLED_BACK)
+    assert len(enabled_anew(desk)) == 1
+
+
+@pytest.mark.parametrize(
+    ("seen", "halts"),
+    [
+        ({"addresses": ("10.0.9.77",)}, True),
+        ({"status": "SHUTOFF"}, False),
+        ({"task_state": "rebuilding"}, False),
+    ],
+)
+def test_a_new_server_that_is_not_as_it_was_built_is_not_put_into_service(seen, halts):
+    desk = joining()
+    desk.servers["new-1"] = replace(desk.servers["new-1"], **seen)
+    desk.answers_directly = True
+    for _ in range(30):
+        desk.look()
+    assert enabled_anew(desk) == []
+    assert (desk.status is RunStatus.HALTED) is halts
+
+
+def test_a_new_server_that_vanishes_while_it_builds_is_not_replaced_before_a_list_lacks_it():
+    desk = one_deleted()
+    desk.builds = "BUILD"
+    desk.command("roll_back")
+    until(desk, lambda: desk.way(6).anew is not None and desk.way(6).anew.server_id == "new-1")
+    desk.servers["new-1"] = replace(desk.servers["new-1"], is_gone=True)
+    desk.listing = tuple(desk.servers)
+    for _ in range(60):
+        desk.look()
+    assert desk.status is not RunStatus.HALTED
+    assert desk.names.count("create_server") == 1
+    desk.listing = tuple(one for one in desk.servers if one != "new-1")
+    until(desk, lambda: desk.status is RunStatus.HALTED)
+    assert "new-1 is gone. Resume to have another one created" in desk.halt.says
+    # It was there all the same, and its metadata names the run: it is taken, and none is made beside it.
+    desk.servers["new-1"] = replace(desk.servers["new-1"], is_gone=False, status="ACTIVE")
+    desk.listing = ()
+    desk.command("retry")
+    until(desk, lambda: desk.status is RunStatus.ROLLED_BACK)
+    assert desk.names.count("create_server") == 1
+
+
 def test_where_it_may_not_be_asked_the_monitor_of_each_balancer_answers_for_it():
     desk = one_deleted()
     desk.answers_directly = None
