@@ -664,7 +664,9 @@ def image_seen(image_id: str, image: Image | None, run_ref: str, at: datetime) -
         return ImageSeen(image_id, True, "", "DELETED", None, None, at)
     of_server = image.metadata.get(OF_SERVER) if image.metadata.get(OF_RUN) == run_ref else None
     is_gone = image.status == "DELETED"
-    return ImageSeen(image.id, is_gone, image.name, image.status, image.progress, of_server, at)
+    return ImageSeen(
+        image.id, is_gone, image.name, image.status, image.progress, of_server, at, image.created_at
+    )
 
 
 def _count_address(server: PlannedServer) -> str:

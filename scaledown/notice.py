@@ -475,6 +475,10 @@ def notice_gone_servers(turn: Turn) -> None:
 # --- images ---------------------------------------------------------------------------------------------
 
 
+CLOCKS_DIFFER_S = 300.0
+"""The provider's clock tells the age of an image only where that is more than clocks differ."""
+
+
 def notice_images(turn: Turn) -> None:
     """Take in what became of the images of this run, and find again those whose answer was lost."""
     if turn.observation.our_images is not None:
@@ -487,6 +491,8 @@ def notice_images(turn: Turn) -> None:
             lost = _found_again(turn, way)
             # An image that was asked for before its server went back, and out again, lacks what it did since.
             made_at = turn.now if lost is None else lost.at
+            if seen.created_at is not None and turn.age_s(seen.created_at) > CLOCKS_DIFFER_S:
+                made_at = min(made_at, seen.created_at)
             adopt_image(turn, way, image_id, seen.name, of_stopped=False, made_at=made_at)
             turn.note("image_found", wording.image_found(way.name, seen.name), way.server_id, image=image_id)
     _give_lost_images_up(turn)

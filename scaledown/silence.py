@@ -114,7 +114,7 @@ def not_silent(
 ) -> tuple[str, bool] | None:
     """Return why a server may not be cut off for what it carries itself, and whether that may pass by itself.
 
-    None: it is silent, it is off, or nothing can count it (then it is stopped first, by itself).
+    None: it is silent, it is off, or nothing can count it (the plan then proposes to stop it first; who approves it without that takes the risk).
     """
     is_asked_again = way.delete is not None and way.delete.accepted_at is not None
     if plan.count_kind is None or planned.count_url is None or seen.status == "SHUTOFF" or is_asked_again:

@@ -445,6 +445,8 @@ class ImageSeen:
     progress: int | None
     server_id: str | None
     observed_at: datetime
+    created_at: datetime | None = None
+    """By the provider's clock."""
 
 
 @dataclass(frozen=True)

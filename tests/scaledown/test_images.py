@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -10,8 +11,10 @@ from portal.runs.types import Outcome, OutcomeKind, RunStatus
 from scaledown import images, looks, outcomes
 from scaledown.canonical import digest, plan_from_plain, plan_to_plain
 from scaledown.less import is_less
+from scaledown.notice import notice_images
 from scaledown.offers import Situation, most_sensible_first, offers, refusal
-from scaledown.types import ImageRule, Observation, Phase
+from scaledown.turn import Turn
+from scaledown.types import ImageRule, ImageSeen, Observation, Phase
 from tests.scaledown.machine_cases import Desk, a_plan
 
 EACH = {"images": ImageRule.EACH, "images_kept_s": 86_400.0}
@@ -294,6 +297,21 @@ def test_an_image_that_was_asked_for_before_its_server_went_back_stands_for_no_l
     assert story.progress.images_lost == ()
     again = replace(story.way(), left_at=story.now)
     assert images.standing_for(story.plan, story.progress, again) is None
+
+
+@pytest.mark.parametrize(("age_s", "is_fresh"), [(None, True), (60.0, True), (900.0, False)])
+def test_an_image_that_is_found_after_nobody_looked_for_it_any_more_is_as_old_as_it_is(age_s, is_fresh):
+    story = Desk(a_plan(**EACH)).until_phase(Phase.VERIFYING)
+    created = None if age_s is None else story.now - timedelta(seconds=age_s)
+    found = ImageSeen("old", False, "web-06 copy", "ACTIVE", None, "srv-6", story.now, created)
+    story.images["old"] = found
+    notice = replace(story.observation(), our_images=frozenset({"old"}), images={"old": found})
+    turn = Turn(story.plan, story.progress, notice, story.people(), story.facts(), story.now)
+    notice_images(turn)
+    [image] = turn.progress.images
+    assert (image.made_at == turn.now) is is_fresh
+    way = replace(story.way(), left_at=story.now - timedelta(seconds=120))
+    assert (images.standing_for(story.plan, turn.progress, way) is not None) is is_fresh
 
 
 def test_an_image_that_nobody_could_look_for_is_said_to_be_unknown_before_the_run_ends():
