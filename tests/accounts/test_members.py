@@ -13,6 +13,7 @@ from accounts.models import ApiToken, Membership, TeamMembership, User
 from capacity.counts import CountReading
 from capacity.probes import ProbeResult
 from portal.audit.models import AuditEntry
+from portal.cloud.types import Watched
 from portal.errors import NotPermitted, Refused
 from portal.runs import registry
 from portal.runs.engine import Engine
@@ -208,6 +209,9 @@ class PoolCloud:
 
     async def list_servers(self):
         return self.pool.servers
+
+    async def watched(self):
+        return Watched()
 
     def __getattr__(self, name):
         async def call(*args, not_after):
