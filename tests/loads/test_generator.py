@@ -192,7 +192,8 @@ def test_who_is_answered_slowly_has_not_failed_because_the_load_ends(site, gener
     assert sum(one["failures"] for one in seconds) == 0
     assert all(one["under_way"] == 0 for one in seconds[:-1])
     sent = sum(one["requests"] for one in seconds) + seconds[-1]["under_way"]
-    assert abs(sent - len(site.asked())) <= 2
+    # What goes out as the load ends is counted by one side alone: of ten a second half a second on a machine that is busy.
+    assert abs(sent - len(site.asked())) <= 5
     if unit == "requests_per_s":
         assert seconds[-1]["under_way"] > 0
         assert sent >= 40, "as many as were asked for, though the last ones were not answered in time"
