@@ -87,6 +87,8 @@ def protect_server(
             actor=actor,
             account=account,
             resource_key=identity.key("server", server_id),
+            # As `guarding`: a mark that the provider did not confirm binds no other account.
+            also_elsewhere=mark.checked_at is not None,
         )
     return mark
 

@@ -323,20 +323,22 @@ def facts_changed(
     account: Account | None = None,
     accounts: QuerySet[Account] | None = None,
     plan_ref: uuid.UUID | None = None,
+    also_elsewhere: bool = False,
 ) -> int:
     """Let live runs look again before anything more is sent, since what they rest on was changed; returns
     how many.
 
-    To be called in the transaction of the change, which picks one of: the runs that claim `resource_key` (it stands in
-    the journals of those of `account` alone), all of `account`, all of the `accounts` (a team's), those of `plan_ref`. A call that passed
-    its check before is named in the journal. As for a standstill the rows are changed, so that a check that
+    To be called in the transaction of the change, which picks one of: the runs of `account` that claim
+    `resource_key`, all of `account`, all of the `accounts` (a team's), those of `plan_ref`. `also_elsewhere` lets runs of other
+    accounts that claim it look again, too, without a word in their journals. A call that passed its check before is named
+    in the journal. As for a standstill the rows are changed, so that a check that
     waits for one of them refuses.
     """
     touched = Run.objects.filter(next_tick_at__isnull=False)
-    if resource_key is not None:
-        # Two accounts may name the same provider account: neither writes into the other's journal.
-        claimed = Claim.objects.filter(resource_key=resource_key).values("run")
-        touched = touched.filter(pk__in=claimed)
+    if resource_key is not None and account is not None:
+        touched = touched.filter(pk__in=Claim.objects.filter(resource_key=resource_key).values("run"))
+        if not also_elsewhere:
+            touched = touched.filter(account=account)
     elif account is not None:
         touched = touched.filter(account=account)
     elif accounts is not None:
@@ -355,7 +357,8 @@ def facts_changed(
         run.command_seq += 1
         run.next_tick_at = now
         run.save(update_fields=["command_seq", "next_tick_at"])
-        if resource_key is not None and (account is None or run.account_id != account.pk):
+        if also_elsewhere and account is not None and run.account_id != account.pk:
+            # Two accounts may name the same provider account: neither writes into the other's journal.
             continue
         sent = wire.get(run.pk, [])
         told = f"{says} On the wire at that moment: {'; '.join(sent)}" if sent else says

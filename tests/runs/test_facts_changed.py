@@ -13,6 +13,7 @@ from portal.approvals import services as approvals
 from portal.runs import registry, services
 from portal.runs.models import Intent
 from portal.runs.types import Action, Decision, RunStatus
+from scaledown.pool import ServerLook
 from scaledown.records import protect_server
 from tests import factories
 from tests.runs.desks import PgDesk
@@ -56,7 +57,10 @@ def test_a_server_that_was_protected_after_the_claim_is_not_deleted(desk):
     assert "The licence is on it." in desk.journal(ref)[-1][2]
 
 
-def test_a_run_of_another_account_at_the_same_provider_account_looks_again_and_its_journal_is_its_own(desk):
+@pytest.mark.parametrize(
+    "seen", [ServerLook(is_there=True, name="web-01", at=timezone.now()), ServerLook(problem="No answer.")]
+)
+def test_a_run_of_another_account_looks_again_where_the_provider_showed_the_server(desk, seen):
     _, other_view, other_intent = tick_before_the_check(
         desk, resource_keys=["rackspace:123456:DFW:server:srv-1"]
     )
@@ -69,8 +73,10 @@ def test_a_run_of_another_account_at_the_same_provider_account_looks_again_and_i
         server_name="web-01",
         reason="The licence is on it.",
         actor=factories.launch_manager(elsewhere.team),
+        seen=seen,
     )
-    assert is_refused(desk, other_view, other_intent)
+    # A mark that the provider did not confirm binds no other account, and so interrupts none.
+    assert is_refused(desk, other_view, other_intent) == bool(seen.is_there)
     assert len(desk.journal(other_view.ref)) == lines
 
 
