@@ -40,13 +40,14 @@ from portal.errors import ProviderFailed, Refused, TryLater
 from portal.frozen import replace
 from portal.runs.types import Action, Decision, Outcome, OutcomeKind, RunStatus, RunView
 from portal.statements import Statements
-from scaledown import machine, network, outcomes
+from scaledown import looks, machine, network, outcomes
 from scaledown.canonical import PLANS_KEPT, frozen_plan
 from scaledown.needs import needs_of
 from scaledown.peak import VITAL_EVERY_S
 from scaledown.progress import NodeState, Progress, new_progress, progress_from_plain, progress_to_plain
 from scaledown.turn import MachineDecision
 from scaledown.types import (
+    REMAINING_EVERY_S,
     AddressSearch,
     BalancerSeen,
     CountSeen,
@@ -77,6 +78,8 @@ GROWTH = "scaledown.growth"
 """What is approved when a run grows again."""
 OF_RUN, OF_SERVER, KEEP_UNTIL = "steady_run", "steady_server", "steady_keep_until"
 """Metadata of what a run makes at the provider: by these it is found again when an answer is lost."""
+STAYING_KEPT = 10_000
+"""Of so many servers that stay the newest look is kept, at most."""
 NETWORK_EVERY_S, NETWORK_READ_S = 30.0, 3.0
 ALARMS_EVERY_S = 15.0
 """How often figures of the network are read, and the longest that it may take: a look that sees the pool waits for it."""
@@ -180,6 +183,7 @@ class ScaledownKind:
         self.monotonic = monotonic
         self._progress: dict[str, tuple[Progress, Mapping[str, Any]]] = {}
         self._network: dict[tuple[str, str], tuple[float, NetworkSeen]] = {}
+        self._staying: dict[tuple[str, str], ServerSeen] = {}
         self._fired: dict[str, tuple[float, tuple[Alarm, ...] | None]] = {}
 
     def plan_of(self, view: RunView) -> PlanData:
@@ -259,9 +263,17 @@ class ScaledownKind:
         planned = {server.server_id: server for server in (*plan.servers, *plan.remaining)}
         for balancer_id in needs.balancers:
             yield self._balancer(cloud, balancer_id, look, clock)
+        stay = {server.server_id for server in plan.remaining}
         for server_id in needs.servers:
+            if server_id in stay:
+                yield self._one_that_stays(cloud, view, server_id, look, clock, is_fresh=True)
+                continue
             name = planned[server_id].name if server_id == needs.search else None
             yield self._server(cloud, server_id, look, clock, volumes_of=name)
+        for server_id in needs.remaining:
+            if server_id in needs.servers:
+                continue
+            yield self._one_that_stays(cloud, view, server_id, look, clock)
         for server_id, begun_at in needs.network.items():
             yield self._traffic(cloud, view.ref, server_id, begun_at, look, clock)
         for server_id in needs.direct:
@@ -330,6 +342,37 @@ class ScaledownKind:
         if seen is not None and not seen.is_deleted:
             look.problems.extend(problems)  # one that is gone has none
         look.servers[server_id] = server_seen(server_id, seen, volumes, at)
+
+    async def _one_that_stays(
+        self,
+        cloud: Cloud,
+        view: RunView,
+        server_id: str,
+        look: _Look,
+        clock: Callable[[], datetime],
+        *,
+        is_fresh: bool = False,
+    ) -> None:
+        """Look at a server that stays, where the last look is not of this minute: there may be fifty, and many runs."""
+        kept = self._staying.get((view.ref, server_id))
+        if not is_fresh and kept is not None and looks.age_s(kept.observed_at, view.now) < REMAINING_EVERY_S:
+            look.servers[server_id] = kept
+            return
+        await self._server(cloud, server_id, look, clock, volumes_of=None)
+        seen = look.servers.get(server_id)
+        if seen is not None and seen.is_gone:
+            # Who may not look is told that there is none as well: the list has to agree. One answer that lies ends no run.
+            what = "The list of servers"
+            could, listed = await self._guarded(what, cloud.list_servers(), look)
+            is_listed = any(one.id == server_id and not one.is_deleted for one in listed or ())
+            if is_listed:
+                look.problems.append(f"Server {server_id} is in the list and cannot be read.")
+            if is_listed or not could:
+                del look.servers[server_id]
+        elif seen is not None:
+            if len(self._staying) >= STAYING_KEPT:
+                self._staying.clear()
+            self._staying[view.ref, server_id] = seen
 
     async def _traffic(
         self,

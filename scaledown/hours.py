@@ -50,6 +50,11 @@ def closes_at(plan: PlanData, at: datetime) -> datetime | None:
     return begun[-1].ends_at if begun else plan.window_end
 
 
+def has_opened_since(plan: PlanData, since: datetime, at: datetime) -> bool:
+    """Return whether a later window has begun by `at`, and not by `since` yet."""
+    return any(since < one.starts_at <= at for one in plan.later_windows)
+
+
 def is_over(plan: PlanData, at: datetime) -> bool:
     """Return whether the last window is over."""
     last = plan.later_windows[-1].ends_at if plan.later_windows else plan.window_end

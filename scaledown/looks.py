@@ -16,6 +16,7 @@ from scaledown import images, silence
 from scaledown.progress import DrainWay, Meter, NodeState, NodeWay, Progress, ServerWay
 from scaledown.types import (
     PEAK_SPARE_S,
+    REMAINING_EVERY_S,
     AddressSearch,
     BalancerSeen,
     Facts,
@@ -32,6 +33,8 @@ from scaledown.types import (
 
 LOOK_MAX_AGE_S = 10.0
 """A change rests on a look younger than this (invariant 2)."""
+REMAINING_MAX_AGE_S = REMAINING_EVERY_S + 30.0
+"""No server is taken out or deleted but while the looks at all that stay are younger than this."""
 ANSWER_MAX_AGE_S = 30.0
 """Without a health monitor a node counts only if it answered directly within this time (invariant 2)."""
 SEARCH_MAX_AGE_S = 60.0
@@ -205,7 +208,7 @@ def unseen(plan: PlanData, observation: Observation, now: datetime) -> tuple[str
 def floor_breaks(
     plan: PlanData, progress: Progress, observation: Observation, now: datetime
 ) -> tuple[tuple[str, int], ...]:
-    """Return the balancers on which fewer servers than the floor serve, with how many do.
+    """Return the balancers on which fewer servers than the floor serve, with how many do; no machine counts for one that is gone.
 
     Without a health monitor ONLINE means nothing: one that no longer answers directly does not serve.
     """
@@ -217,6 +220,7 @@ def floor_breaks(
         found = serving(plan, progress, balancer)
         if not balancer.has_health_monitor:
             found -= silent(progress, found, now)
+        found -= replaced(plan, observation, now).keys()
         counts.append((balancer_id, len(found)))
     return tuple((balancer_id, count) for balancer_id, count in counts if count < plan.floor)
 
@@ -365,6 +369,50 @@ def floor_allows(
     return None
 
 
+def replaced(plan: PlanData, observation: Observation, now: datetime) -> dict[str, str]:
+    """Return the servers that stay and are not there any more, or not at the address of their node, each with what was seen.
+
+    A server that another hand deletes leaves its address, which may be another machine's by the next look: the load balancer
+    goes on showing a node that serves (provider reference, 3.3).
+    """
+    found = {}
+    for server in plan.remaining:
+        seen = observation.servers.get(server.server_id)
+        if seen is None or age_s(seen.observed_at, now) > REMAINING_MAX_AGE_S:
+            continue
+        has = {_one_spelling(address) for address in seen.addresses}
+        if seen.is_gone:
+            found[server.server_id] = "is gone"
+        elif seen.created_at != server.created_at:
+            found[server.server_id] = "is not the server that was approved (it was created at another time)"
+        elif any(_one_spelling(node.address) not in has for node in server.nodes):
+            found[server.server_id] = "has not the address of its node any more"
+    return found
+
+
+def remaining_obstacle(
+    plan: PlanData, progress: Progress, observation: Observation, now: datetime
+) -> Obstacle | None:
+    """Return None if the servers that stay, and that the floor counts on, are those that were approved, else why not."""
+    counted = serving_anywhere(plan, progress, observation)
+    others = replaced(plan, observation, now)
+    for server in plan.remaining:
+        if server.server_id not in counted:
+            continue
+        if server.server_id in others:
+            where = ", ".join(dict.fromkeys(node.address for node in server.nodes))
+            return Obstacle(
+                "remaining_changed",
+                f"{server.name}, which stays, {others[server.server_id]}. Who serves at {where} is not known: remove that "
+                "node from the load balancer, or find out.",
+                waits=False,
+            )
+        seen = observation.servers.get(server.server_id)
+        if seen is None or age_s(seen.observed_at, now) > REMAINING_MAX_AGE_S:
+            return Obstacle("remaining_unseen", f"There is no fresh look at {server.name}, which stays.")
+    return None
+
+
 def may_take_out(
     plan: PlanData, server: PlannedServer, progress: Progress, observation: Observation, now: datetime
 ) -> Obstacle | None:
@@ -384,7 +432,9 @@ def may_take_out(
             if balancer.status not in PASSING:
                 return Obstacle("balancer_not_writable", says, waits=False)
             return Obstacle("balancer_error" if balancer.status is BalancerStatus.ERROR else "balancer", says)
-    obstacle = floor_allows(plan, server, progress, observation)
+    obstacle = floor_allows(plan, server, progress, observation) or remaining_obstacle(
+        plan, progress, observation, now
+    )
     if obstacle is not None:
         return obstacle
     for balancer_id in balancer_ids:
@@ -718,7 +768,15 @@ def _last_look_refusal(
         _search_refusal(planned, observation.search, way.left_at, now),
         _silence_refusal(plan, planned, way, seen, now),
         _peak_refusal(plan, way),
+        _remaining_refusal(plan, progress, observation, now),
     )
+
+
+def _remaining_refusal(
+    plan: PlanData, progress: Progress, observation: Observation, now: datetime
+) -> Refusal | None:
+    obstacle = remaining_obstacle(plan, progress, observation, now)
+    return None if obstacle is None else Refusal(obstacle.code, obstacle.says, obstacle.waits)
 
 
 def _first(*refusals: Refusal | None) -> Refusal | None:

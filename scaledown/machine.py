@@ -325,6 +325,11 @@ def begin(turn: Turn, way: ServerWay) -> bool:
         return turn.wait(
             "window", wording.window_opens(opens), until=opens, look_again_s=resting_look_s(turn)
         )
+    looked_at = turn.progress.preflight_at
+    if looked_at is not None and hours.has_opened_since(plan, looked_at, turn.now):
+        # It opened while the run rested, or had another server in hand.
+        turn.change(preflight_due=True)
+        return turn.wait("preflight", wording.looking_before_window(), look_again_s=LOOK_S)
     if plan.hold_through is not None and _misses_peak(plan, turn):
         return turn.halt(
             "peak_missed",

@@ -65,6 +65,9 @@ def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) 
     return Needs(
         balancers=plan.balancer_ids,
         servers=tuple(servers),
+        remaining=_remaining(
+            plan, progress, people, now, is_next=queued is not None and not is_in_hand, search=search
+        ),
         counts=tuple(server_id for server_id in counts if server_id in counted),
         network=network,
         direct=(*_due_for_answer(plan, progress, counted, now), *_starting(progress)),
@@ -242,6 +245,18 @@ def _answers_wanted(progress: Progress) -> dict[str, str]:
             host = f"[{node.address}]" if ":" in node.address else node.address
             found[anew.server_id] = f"{host}:{node.port}"
     return found
+
+
+def _remaining(
+    plan: PlanData, progress: Progress, people: People, now: datetime, *, is_next: bool, search: str | None
+) -> tuple[str, ...]:
+    """Return the servers that stay, while one is out or may go: the floor counts on them."""
+    is_awake = people.status is RunStatus.RUNNING or bool(people.commands)
+    may_begin = is_awake and is_next and people.standstill is None and hours.begins_at(plan, now) <= now
+    is_out = any(way.phase.is_out_and_alive for way in progress.servers)
+    if not may_begin and not is_out and search is None:
+        return ()
+    return tuple(server.server_id for server in plan.remaining)
 
 
 def _may_end_one(progress: Progress, people: People) -> bool:

@@ -203,7 +203,9 @@ def _begin_run(turn: Turn) -> bool:
     else:
         words = Words("A fresh pre-flight is good.", "Everything was checked again.")
         turn.note("preflight_good", words)
-    turn.change(preflight_due=False, waiting=None, stuck=None, differs="", differs_looks=0)
+    turn.change(
+        preflight_due=False, preflight_at=turn.now, waiting=None, stuck=None, differs="", differs_looks=0
+    )
     turn.new_status = RunStatus.RUNNING
     turn.look_again_s = 0.05
     return True

@@ -505,6 +505,8 @@ class Progress:
     differs: str = ""
     differs_looks: int = 0
     preflight_due: bool = True
+    preflight_at: datetime | None = None
+    """When the newest pre-flight was good."""
     started_at: datetime | None = None
     last_left_at: datetime | None = None
     stopped_at: datetime | None = None

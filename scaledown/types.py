@@ -546,12 +546,18 @@ class People:
     is_rehearsal: bool = False
 
 
+REMAINING_EVERY_S = 60.0
+"""How old a look at a server that stays may be before it is looked at again."""
+
+
 @dataclass(frozen=True)
 class Needs:
     """What the driver must read for the next decision. Server ids, or False for nothing of that sort."""
 
     balancers: tuple[str, ...]
     servers: tuple[str, ...] = ()
+    remaining: tuple[str, ...] = ()
+    """Servers that stay, of which a look of `REMAINING_EVERY_S` ago will do."""
     counts: tuple[str, ...] = ()
     network: Mapping[str, datetime] = field(default_factory=dict)
     """Servers whose network is looked at, each with when its drain began."""

@@ -65,6 +65,13 @@ def looking_before_start() -> Words:
     return Words("Reading the pool afresh before the start.", "We are checking everything before we start.")
 
 
+def looking_before_window() -> Words:
+    return Words(
+        "Reading the pool afresh, since the next window has opened.",
+        "We are checking everything before we go on.",
+    )
+
+
 def starts_at(at: datetime) -> Words:
     return Words(f"The window opens {clock(at)}.", f"We start {clock(at)}. Nothing for you to do.")
 

@@ -64,11 +64,14 @@ GOOD_LOOKS = 5
 NAMED_WAITS = {"window", "hold", "in_charge", "pause_between", "standstill", "late_change", "peak_watch"}
 NAMED_WAITS |= {"delete_late_add", "stop_late_add", "freeze"}
 """Waits that only time or a person ends."""
+REPLACED_S = 105.0
+"""How long another machine may have served at the address of a server that stays, at most, unseen."""
 UNFIT_S = 500.0
 """How long every look at a server must have shown that it cannot serve before it may be given up."""
 MONITOR_S = 3.2
 """How long a health monitor of these worlds shows a server that went down as serving."""
-_DOWN = {"kill_server", "stop_server", "delete_server"}
+_UNSEEN_S = {"kill_server": MONITOR_S, "stop_server": MONITOR_S, "delete_server": MONITOR_S}
+_UNSEEN_S |= {"replace_server": REPLACED_S}
 BOUNDED_WAITS = {"floor", "load_too_high", "probes", "preflight", "answer", "server_busy", "balancer_error"}
 BOUNDED_WAITS |= {"image", "image_look", "image_server", "stop", "start", "start_answer", "put_back_server"}
 BOUNDED_WAITS |= {"balancer", "stop_balancer", "stop_still_serves", "delete_still_serves"}
@@ -709,7 +712,7 @@ def keeps_the_floor(story: Story) -> Iterator[str]:
             seen |= known & {
                 hand.server
                 for hand in story.every(Other, 0, place)
-                if hand.what in _DOWN and hand.server and sent.t - hand.t <= MONITOR_S
+                if hand.what in _UNSEEN_S and hand.server and sent.t - hand.t <= _UNSEEN_S[hand.what]
             }
             if len(left) < story.plan.floor and len(seen - {sent.server}) < story.plan.floor:
                 yield f"{sent.name} of {planned.name} leaves {len(left)} of {story.plan.floor} on {lb_id}"
@@ -1132,6 +1135,25 @@ def begins_and_ends_nothing_in_a_freeze(story: Story) -> Iterator[str]:
             yield f"{sent.server} is changed in a freeze: {sent.name}"
 
 
+def counts_on_no_other_machine(story: Story) -> Iterator[str]:
+    """No server begins while a machine serves that took over, long before, the address of one that stays."""
+    stays = {one.server_id: one for one in story.plan.remaining}
+    for place, sent in story.sends():
+        mine = story.every(Sent, 0, place, server=sent.server)
+        if sent.name != "set_DRAINING" or (mine and not mine[-1].is_put_back):
+            continue
+        late_t = sent.t - REPLACED_S - story.slack_s
+        for other in story.every(Other, 0, place, what="replace_server"):
+            if other.server not in stays or other.t > late_t:
+                continue
+            places = {node.address for node in stays[other.server].nodes}
+            serving = {
+                node.address for lb in sent.scene.balancers.values() for node in lb.nodes if node.serves
+            }
+            if places & serving:
+                yield f"{sent.server} begins while another machine serves at the address of {other.server}"
+
+
 def _window_of(plan: PlanData, at: datetime, spare: timedelta) -> tuple[datetime | None, datetime | None]:
     """Return the newest window that has opened by then, give or take `spare`; the first one before that."""
     spans = [(plan.window_start, plan.window_end), *((w.starts_at, w.ends_at) for w in plan.later_windows)]
@@ -1438,6 +1460,7 @@ RULES: tuple[Rule, ...] = (
     does_what_people_said,
     needs_an_approval_and_someone_in_charge,
     begins_and_ends_nothing_in_a_freeze,
+    counts_on_no_other_machine,
     keeps_to_the_window,
     begins_with_the_held_only_in_the_windows_hours,
     leaves_nothing_draining_after_the_window,

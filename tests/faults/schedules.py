@@ -181,6 +181,8 @@ HANDS = [
     ("delete_server planned", 1),
     ("delete_server planned", 2),
     ("delete_server any", 5),
+    ("replace_server any", 3),
+    ("replace_server any", 5),
     ("delete_server_slowly planned", 0),
     ("delete_server_slowly planned", 1),
     ("kill_server any", 4),

@@ -583,7 +583,7 @@ class Simulation:
         servers = self.plan.servers if whose == "planned" else (*self.plan.servers, *self.plan.remaining)
         server = servers[number % len(servers)]
         truth = self.world.servers[server.server_id]
-        is_deletion = what in {"delete_server", "delete_server_slowly"}
+        is_deletion = what in {"delete_server", "delete_server_slowly", "replace_server"}
         if truth.deleted_t is not None or (is_deletion and truth.task_state == "deleting"):
             return
         lb = self.world.balancers[self.balancer_ids[lb_number % len(self.balancer_ids)]]
@@ -609,6 +609,10 @@ class Simulation:
                 return
             lb_id = lb.lb_id
             self.hands.do("add_node", lb_id=lb_id, address=server.addresses[0], port=80)
+        elif what == "replace_server":
+            lb_id = None
+            self.hands.delete_server(server.server_id)
+            self.hands.recycle_address(server.addresses[0], "somebody-elses")
         elif what == "balancer_status":
             self.hands.do("set_balancer_status", lb_id=lb_id, status=event.args[2])
             self.told.add(history.Other, what, None, lb_id)

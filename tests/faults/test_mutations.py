@@ -100,6 +100,7 @@ RENAMED = when("draining", hand("rename_server planned", 0))
 REBUILT = when("verifying", hand("rebuild_server planned", 0))
 RESIZED = when("verifying", hand("resize_server planned", 0))
 FALSE_ZERO = when("draining", Event(0.0, "fault", "status.read false_zero", (3, None)))
+REPLACED = when("draining", hand("replace_server any", 3))
 ELSEWHERE = when("held", hand("add_elsewhere planned", 0))
 FOUND_NOWHERE = when(
     "held", hand("add_elsewhere planned", 0), Event(0.0, "fault", "lb.list empty_list", (100_000, None))
@@ -331,6 +332,12 @@ def test_without_the_time_that_it_is_stopped_a_server_is_deleted_at_once(monkeyp
     monkeypatch.setattr(imaging, "stop_due_at", lambda plan, way: None)
     monkeypatch.setattr(looks, "_stop_refusal", lambda *_: None)
     assert broken_by([], oracle.deletes_only_what_was_stopped_for_long_enough, plan=STOPS)
+
+
+def test_without_the_look_at_those_that_stay_another_machine_counts_for_the_floor(monkeypatch):
+    monkeypatch.setattr(looks, "remaining_obstacle", lambda *_: None)
+    found = broken_by(REPLACED, oracle.counts_on_no_other_machine, plan={"pause_between_s": 110.0, "out": 2})
+    assert found
 
 
 def test_without_the_look_before_a_stop_a_server_that_another_balancer_holds_is_stopped(monkeypatch):

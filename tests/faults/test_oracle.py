@@ -531,6 +531,11 @@ def nobody_in_charge(story):
     return put_in(story, 0, Fact(0.0, "in_charge", None))
 
 
+def replaced_long_before(story):
+    place, _ = first(story, Sent, "set_DRAINING")
+    return put_in(story, place, Other(-200.0, "replace_server", story.plan.remaining[0].server_id))
+
+
 def in_a_freeze(story):
     return put_in(story, 0, Fact(0.0, "freeze", True))
 
@@ -764,6 +769,7 @@ BAD = [
     (after("pause"), oracle.does_what_people_said),
     (approval_fell, oracle.needs_an_approval_and_someone_in_charge),
     (nobody_in_charge, oracle.needs_an_approval_and_someone_in_charge),
+    (replaced_long_before, oracle.counts_on_no_other_machine),
     (in_a_freeze, oracle.begins_and_ends_nothing_in_a_freeze),
     (before_the_window, oracle.keeps_to_the_window),
     (after_the_window, oracle.keeps_to_the_window),

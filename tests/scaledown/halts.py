@@ -318,6 +318,12 @@ def next_one(**values) -> Desk:
     return halts(change(desk, "srv-5", **values))
 
 
+def remaining_changed() -> Desk:
+    """The address of one that stays is another machine's, while the next server waits for its turn."""
+    desk = in_phase(Phase.RETIRED, pause_between_s=60.0)
+    return halts(change(desk, "srv-2", created_at=START))
+
+
 def start_without_answer() -> Desk:
     return halts(silent_after_its_start(stopped()))
 
@@ -366,6 +372,7 @@ HALTS: Mapping[str, Callable[[], Desk]] = {
     "protected_server": protected_server,
     "provider_busy": lambda: answered(Outcome(OutcomeKind.TRY_LATER, "Too many requests.", after_s=5.0)),
     "put_back_after_silence": put_back_after_silence,
+    "remaining_changed": remaining_changed,
     "server_locked": lambda: next_one(is_locked=True),
     "start_without_answer": start_without_answer,
     "still_serves": lambda: go_on(held(), 130, rps=5),

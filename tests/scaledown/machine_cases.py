@@ -198,7 +198,7 @@ class Desk:
             balancers={LB: balancer} if self.visible else {},
             servers={
                 server_id: replace(self.servers[server_id], observed_at=self.now)
-                for server_id in needs.servers
+                for server_id in (*needs.servers, *needs.remaining)
                 if server_id in self.servers
             },
             counts={

@@ -52,6 +52,7 @@ class PaperCloud:
         self.withholds = False
         self.slow: set[str] = set()
         self.listed = ()
+        self.listed_servers = ()
         self.network = ()
         self.alarms = ()
         self.finds = True
@@ -118,7 +119,7 @@ class PaperCloud:
 
     async def list_servers(self):
         await self._met("list_servers")
-        return ()
+        return self.listed_servers
 
     def __getattr__(self, name):
         async def call(*args, not_after):

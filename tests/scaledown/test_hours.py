@@ -364,3 +364,22 @@ def test_a_preview_says_how_many_servers_fit_into_the_windows():
     assert "windows: 2 servers of 3 at most" in two["window_short"]
     three = {one.code for one in shown(replace(choice, window_days=3)).warnings}
     assert not three & {"window_short", "window_too_short"}
+
+
+@pytest.mark.parametrize("rests_s", [60.0, 3600.0])
+def test_a_window_that_opened_while_a_run_rested_has_a_pre_flight_of_its_own(rests_s):
+    later = PlannedWindow(START + timedelta(hours=1), START + timedelta(hours=3))
+    desk = Desk(
+        a_plan(
+            floor=2,
+            window_start=START,
+            window_end=START + timedelta(minutes=30),
+            later_windows=(later,),
+        )
+    ).until_phase(Phase.VERIFYING)
+    desk.command("pause")
+    desk.until(lambda: desk.status is RunStatus.PAUSED)
+    desk.look(rests_s)
+    desk.command("resume")
+    desk.until(lambda: desk.phase(5) is Phase.DRAINING)
+    assert desk.kinds().count("preflight_good") == (2 if rests_s > 1800 else 1)

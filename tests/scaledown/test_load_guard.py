@@ -13,7 +13,7 @@ from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
 from portal.runs.types import HaltRank, OutcomeKind, RunStatus
 from scaledown import looks
 from scaledown.progress import Meter, new_progress
-from scaledown.types import BalancerSeen, NodeSeen, Observation, Phase, PlannedNode
+from scaledown.types import BalancerSeen, NodeSeen, Observation, Phase, PlannedNode, ServerSeen
 from tests.scaledown.machine_cases import START, Desk, a_plan, planned
 
 
@@ -210,6 +210,15 @@ def seen(balancer_id: str, servers) -> BalancerSeen:
     )
 
 
+def alive(servers) -> dict[str, ServerSeen]:
+    return {
+        s.server_id: ServerSeen(
+            s.server_id, False, s.name, "ACTIVE", None, s.created_at, s.addresses, None, False, (), START
+        )
+        for s in servers
+    }
+
+
 def two_balancers(rps: dict[int, float]):
     """Return what `looks` judges on: servers 1 to 3 on balancer 71, 4 to 9 on 72; 1 is to be taken out."""
     servers = [on(n, "71" if n <= 3 else "72") for n in range(1, 10)]
@@ -220,7 +229,9 @@ def two_balancers(rps: dict[int, float]):
         floor=2,
         ceiling_rps=95.0,
     )
-    observation = Observation(START, balancers={b: seen(b, servers) for b in ("71", "72")})
+    observation = Observation(
+        START, balancers={b: seen(b, servers) for b in ("71", "72")}, servers=alive(servers)
+    )
     meters = {f"srv-{n}": Meter(1, START, value, START, START) for n, value in rps.items()}
     return plan, servers[0], replace(new_progress(plan, START), meters=meters), observation, START
 
@@ -270,7 +281,9 @@ def two_shared(rates):
         floor=1,
         ceiling_rps=95.0,
     )
-    observation = Observation(START, balancers={b: seen(b, servers) for b in ("71", "72")})
+    observation = Observation(
+        START, balancers={b: seen(b, servers) for b in ("71", "72")}, servers=alive(servers)
+    )
     meters = {f"srv-{n}": Meter(1, START, rate, START, START) for n, rate in rates.items()}
     return plan, servers[0], replace(new_progress(plan, START), meters=meters), observation, START
 
@@ -293,7 +306,9 @@ def test_servers_that_are_all_on_both_balancers_carry_a_leaving_one_once():
         floor=1,
         ceiling_rps=95.0,
     )
-    observation = Observation(START, balancers={b: seen(b, servers) for b in ("71", "72")})
+    observation = Observation(
+        START, balancers={b: seen(b, servers) for b in ("71", "72")}, servers=alive(servers)
+    )
     for rate, allowed in ((50.0, True), (51.0, False)):
         meters = {f"srv-{n}": Meter(1, START, rate, START, START) for n in (1, 2, 3)}
         progress = replace(new_progress(plan, START), meters=meters)
@@ -336,7 +351,7 @@ def test_what_the_guard_allows_never_carries_too_much_where_balancers_spread_eve
         floor=0,
         ceiling_rps=100.0,
     )
-    observation = Observation(START, balancers={b: seen(b, servers) for b in used})
+    observation = Observation(START, balancers={b: seen(b, servers) for b in used}, servers=alive(servers))
     carried = spread(loads, members)
     meters = {f"srv-{n}": Meter(1, START, rate, START, START) for n, rate in carried.items()}
     progress = replace(new_progress(plan, START), meters=meters)

@@ -25,7 +25,7 @@ class Case:
         self.observation = replace(desk.observation(), search=AddressSearch("srv-6", True, (), self.now))
         self.observation = replace(
             self.observation,
-            servers={"srv-6": replace(desk.servers["srv-6"], is_gone=False, observed_at=self.now)},
+            servers={one: replace(seen, observed_at=self.now) for one, seen in desk.servers.items()},
         )
         self.facts = desk.facts()
         self.way = replace(desk.way(), own=replace(desk.way().own, at=self.now))
@@ -38,7 +38,13 @@ class Case:
 
     def server(self, **changes):
         seen = replace(self.observation.servers["srv-6"], **changes)
-        self.observation = replace(self.observation, servers={"srv-6": seen})
+        self.observation = replace(self.observation, servers={**self.observation.servers, "srv-6": seen})
+
+    def stays(self, server_id, **changes):
+        self.plan = replace(self.plan, floor=2)  # the floor holds without it
+        others = self.observation.servers
+        seen = replace(others[server_id], **changes)
+        self.observation = replace(self.observation, servers={**others, server_id: seen})
 
     def search(self, **changes):
         self.observation = replace(self.observation, search=replace(self.observation.search, **changes))
@@ -99,6 +105,14 @@ CLAUSES = {
     "its state is a word that we do not know": (lambda c: c.server(status="NOVEL"), "busy", True),
     "its volumes are not known": (lambda c: c.server(volumes=None), "volumes_unknown", True),
     "it has a volume": (lambda c: c.server(volumes=("vol-1",)), "volumes", False),
+    "one that stays was not looked at for long": (
+        lambda c: c.stays("srv-2", observed_at=c.now - timedelta(seconds=91)), "remaining_unseen", True),
+    "one that stays is gone, and its node serves": (
+        lambda c: c.stays("srv-2", is_gone=True), "remaining_changed", False),
+    "one that stays is another server now": (
+        lambda c: c.stays("srv-2", created_at=c.now), "remaining_changed", False),
+    "one that stays has another address than its node": (
+        lambda c: c.stays("srv-2", addresses=("10.0.0.77",)), "remaining_changed", False),
     "no search was made": (
         lambda c: setattr(c, "observation", replace(c.observation, search=None)), "no_search", True),
     "the search broke off": (lambda c: c.search(is_complete=False), "no_search", True),
